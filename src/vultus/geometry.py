@@ -1,0 +1,244 @@
+"""Boxes, similarity alignment with named templates, and batched warps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vultus.errors import ConfigError, VultusError
+
+FloatArray = NDArray[np.float32]
+UInt8Array = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Template:
+    """Where the five keypoints lie in an aligned crop.
+
+    Parameters
+    ----------
+    name
+        Identifier stored with every embedding, for example ``arcface112``.
+    size
+        Side of the square crop in pixels.
+    points
+        float32 (5, 2): image-left eye, image-right eye, nose, mouth corners, in crop pixels.
+    """
+
+    name: str
+    size: int
+    points: FloatArray
+
+
+def _template(name: str, size: int, points: Sequence[tuple[float, float]]) -> Template:
+    array = np.array(points, np.float32)
+    array.flags.writeable = False
+    return Template(name, size, array)
+
+
+#: ``arcface112``: the usual 112x112 recognition crop (InsightFace convention).
+#: ``dlib150``: the mean place of five keypoints in dlib's 150x150 face chip (padding 0.25).
+TEMPLATES: Mapping[str, Template] = {
+    t.name: t
+    for t in (
+        _template(
+            "arcface112",
+            112,
+            [
+                (38.2946, 51.6963),
+                (73.5318, 51.5014),
+                (56.0252, 71.7366),
+                (41.5493, 92.3655),
+                (70.7299, 92.2041),
+            ],
+        ),
+        _template(
+            "dlib150",
+            150,
+            [(46.93, 45.44), (101.38, 45.37), (74.02, 77.76), (51.79, 103.65), (97.15, 103.66)],
+        ),
+    )
+}
+
+
+def template(name: str) -> Template:
+    """Return a named template; raise :class:`ConfigError` naming the known ones."""
+    try:
+        return TEMPLATES[name]
+    except KeyError:
+        raise ConfigError(
+            f"unknown alignment template {name!r}; known: {sorted(TEMPLATES)}"
+        ) from None
+
+
+def box_area(boxes: ArrayLike) -> FloatArray:
+    """Return the areas, float32 (N,), of xyxy boxes (N, 4); degenerate boxes have area 0."""
+    b = np.asarray(boxes, np.float32).reshape(-1, 4)
+    return np.maximum(b[:, 2] - b[:, 0], 0) * np.maximum(b[:, 3] - b[:, 1], 0)
+
+
+def box_iou(a: ArrayLike, b: ArrayLike) -> FloatArray:
+    """Return the intersection over union, float32 (N, M), of xyxy boxes (N, 4) and (M, 4)."""
+    a = np.asarray(a, np.float32).reshape(-1, 4)
+    b = np.asarray(b, np.float32).reshape(-1, 4)
+    top_left = np.maximum(a[:, None, :2], b[None, :, :2])
+    bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    overlap = np.prod(np.maximum(bottom_right - top_left, 0), axis=2)
+    union = box_area(a)[:, None] + box_area(b)[None] - overlap
+    return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+
+
+def nms(boxes: ArrayLike, scores: ArrayLike, iou: float = 0.4) -> NDArray[np.intp]:
+    """Greedy non-maximum suppression.
+
+    Parameters
+    ----------
+    boxes
+        xyxy (N, 4).
+    scores
+        (N,).
+    iou
+        A box that overlaps a better one by more than this is dropped.
+
+    Returns
+    -------
+    Indices of the kept boxes, best score first.
+    """
+    b = np.asarray(boxes, np.float32).reshape(-1, 4)
+    order = np.argsort(-np.asarray(scores, np.float32), kind="stable")
+    kept: list[int] = []
+    while order.size:
+        best, rest = order[0], order[1:]
+        kept.append(int(best))
+        order = rest[box_iou(b[best], b[rest])[0] <= iou]
+    return np.array(kept, np.intp)
+
+
+def expand_box(box: ArrayLike, factor: float, *, square: bool = True) -> FloatArray:
+    """Return the box scaled about its centre, made square on its longer side if asked."""
+    x1, y1, x2, y2 = np.asarray(box, np.float32)
+    half = np.array([x2 - x1, y2 - y1], np.float32) * (factor / 2)
+    if square:
+        half[:] = half.max()
+    centre = np.array([x1 + x2, y1 + y2], np.float32) / 2
+    return np.concatenate([centre - half, centre + half])
+
+
+def similarity_transform(source: ArrayLike, target: ArrayLike) -> FloatArray:
+    """Return the least-squares similarity maps (no reflection) that take source to target.
+
+    Umeyama (1991), in closed form for the plane.
+
+    Parameters
+    ----------
+    source
+        (K, 2) or (N, K, 2), K >= 2.
+    target
+        (K, 2) or (N, K, 2).
+
+    Returns
+    -------
+    float32 (2, 3) or (N, 2, 3): ``target ~ M[:, :2] @ source + M[:, 2]``.
+
+    Raises
+    ------
+    VultusError
+        If the source points of some set all coincide.
+    """
+    src = np.asarray(source, np.float64)
+    single = src.ndim == 2
+    src = src[None] if single else src
+    dst = np.broadcast_to(np.asarray(target, np.float64), src.shape)
+    src_mean, dst_mean = src.mean(1, keepdims=True), dst.mean(1, keepdims=True)
+    s, d = src - src_mean, dst - dst_mean
+    power = (s**2).sum((1, 2))
+    if not np.isfinite(power).all() or (power <= 0).any():
+        raise VultusError("similarity_transform: the source points coincide or are not finite")
+    # In complex numbers the map is d = c * s with c = <s, d> / <s, s>.
+    real = (s * d).sum((1, 2)) / power
+    imag = (s[..., 0] * d[..., 1] - s[..., 1] * d[..., 0]).sum(1) / power
+    linear = np.stack([np.stack([real, -imag], -1), np.stack([imag, real], -1)], -2)
+    offset = dst_mean[:, 0] - np.einsum("nij,nj->ni", linear, src_mean[:, 0])
+    maps = np.concatenate([linear, offset[..., None]], 2).astype(np.float32)
+    return maps[0] if single else maps
+
+
+def invert_affine(maps: ArrayLike) -> FloatArray:
+    """Return the inverses of affine maps (2, 3) or (N, 2, 3)."""
+    m = np.asarray(maps, np.float64)
+    inverse = np.linalg.inv(m[..., :2])
+    offset = -np.einsum("...ij,...j->...i", inverse, m[..., 2])
+    return np.concatenate([inverse, offset[..., None]], -1).astype(np.float32)
+
+
+def transform_points(maps: ArrayLike, points: ArrayLike) -> FloatArray:
+    """Apply affine maps (2, 3) or (N, 2, 3) to points (K, 2) or (N, K, 2)."""
+    m, p = np.asarray(maps, np.float32), np.asarray(points, np.float32)
+    return np.einsum("...ij,...kj->...ki", m[..., :2], p) + m[..., None, :, 2]
+
+
+def warp(image: UInt8Array, maps: ArrayLike, size: int) -> UInt8Array:
+    """Cut square crops out of one picture.
+
+    Parameters
+    ----------
+    image
+        uint8 (H, W, 3).
+    maps
+        (N, 2, 3) affine maps from picture to crop pixels.
+    size
+        Side of the crops.
+
+    Returns
+    -------
+    uint8 (N, size, size, 3); black outside the picture. Where a crop shrinks the picture, the
+    picture is first reduced, so that nothing aliases.
+    """
+    m = np.asarray(maps, np.float32).reshape(-1, 2, 3)
+    crops = np.empty((len(m), size, size, 3), np.uint8)
+    scales = np.sqrt(np.abs(np.linalg.det(m[:, :, :2].astype(np.float64))))
+    levels = np.floor(np.log2(np.maximum(1 / np.maximum(scales, 1e-6), 1))).astype(int)
+    for level in np.unique(levels):
+        reduced, factor = _shrink(image, 2 ** int(level))
+        for i in np.flatnonzero(levels == level):
+            # Pixel centres: x_full = (x_small + 0.5) * factor - 0.5, per axis.
+            local = m[i].copy()
+            local[:, 2] += m[i][:, :2] @ (0.5 * factor - 0.5)
+            local[:, :2] *= factor
+            cv2.warpAffine(reduced, local, (size, size), dst=crops[i], flags=cv2.INTER_LINEAR)
+    return crops
+
+
+def _shrink(image: UInt8Array, factor: int) -> tuple[UInt8Array, FloatArray]:
+    if factor == 1:
+        return image, np.ones(2, np.float32)
+    height, width = image.shape[:2]
+    new = (max(width // factor, 1), max(height // factor, 1))
+    small = cv2.resize(image, new, interpolation=cv2.INTER_AREA)
+    return small, np.array([width / new[0], height / new[1]], np.float32)  # type: ignore[return-value]
+
+
+def align(image: UInt8Array, keypoints: ArrayLike, template: Template) -> UInt8Array:
+    """Return aligned crops, uint8 (N, S, S, 3), of faces with keypoints (N, 5, 2)."""
+    points = np.asarray(keypoints, np.float32).reshape(-1, 5, 2)
+    if not len(points):
+        return np.empty((0, template.size, template.size, 3), np.uint8)
+    return warp(image, similarity_transform(points, template.points), template.size)
+
+
+def crop_boxes(image: UInt8Array, boxes: ArrayLike, factor: float, size: int) -> UInt8Array:
+    """Return square crops, uint8 (N, size, size, 3), of xyxy boxes (N, 4) scaled by a factor."""
+    squares = np.array(
+        [expand_box(b, factor) for b in np.asarray(boxes, np.float32).reshape(-1, 4)],
+        np.float32,
+    ).reshape(-1, 4)
+    scale = size / (squares[:, 2] - squares[:, 0])
+    maps = np.zeros((len(squares), 2, 3), np.float32)
+    maps[:, 0, 0] = maps[:, 1, 1] = scale
+    # The box spans pixel edges: its left edge lands on the crop's left edge.
+    maps[:, :, 2] = -(squares[:, :2] * scale[:, None]) + (scale[:, None] - 1) / 2
+    return warp(image, maps, size)
