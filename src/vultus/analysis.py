@@ -1,0 +1,236 @@
+"""Detector, alignment and predictors wired together: pictures in, faces out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Literal
+
+import numpy as np
+
+from vultus.detection import Detector, central, largest
+from vultus.errors import ImageError, NoFaceError
+from vultus.faces import Embedding, Face
+from vultus.geometry import UInt8Array, align
+from vultus.images import Limits, describe, open_image
+from vultus.recognition import Embedder
+
+Subject = Literal["largest", "central", "only"]
+
+#: Pictures that are decoded, searched and embedded together in a stream.
+CHUNK = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What was found in one picture.
+
+    Parameters
+    ----------
+    source
+        Short name of the picture.
+    width, height
+        Size in pixels of the upright picture; 0 where it could not be read.
+    faces
+        Best detection first.
+    error
+        Why the picture could not be read, or None.
+    image
+        The picture itself, uint8 (H, W, 3), where it was asked for.
+    """
+
+    source: str
+    width: int
+    height: int
+    faces: tuple[Face, ...] = ()
+    error: str | None = None
+    image: UInt8Array | None = field(default=None, repr=False, compare=False)
+
+    def to_dict(self, *, embedding: bool = True) -> dict[str, Any]:
+        """Return plain values, ready for JSON; ``error`` is present only where there is one."""
+        out: dict[str, Any] = {"source": self.source}
+        if self.error is not None:
+            return out | {"error": self.error}
+        faces = [face.to_dict(embedding=embedding) for face in self.faces]
+        return out | {"width": self.width, "height": self.height, "faces": faces}
+
+
+class Analyzer:
+    """Finds faces and computes what is asked of them. Thread safe; holds no state between calls.
+
+    Parameters
+    ----------
+    detector, embedder
+        Ready-made parts; the defaults are built on first use.
+    provider
+        Where the networks run: ``cpu``, ``cuda``, ``openvino``.
+    threads
+        Threads per network; None lets the runtime choose.
+    limits
+        What pictures are refused before they are decoded.
+    """
+
+    def __init__(
+        self,
+        *,
+        detector: Detector | None = None,
+        embedder: Embedder | None = None,
+        provider: str = "cpu",
+        threads: int | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.detector = detector or Detector(provider=provider, threads=threads)
+        self.embedder = embedder or Embedder(provider=provider, threads=threads)
+        self.limits = limits or Limits()
+
+    def open(self, source: Any) -> UInt8Array:
+        """Return the picture as uint8 RGB (H, W, 3); raise :class:`ImageError`."""
+        return open_image(source, limits=self.limits)
+
+    def detect(self, source: Any) -> list[Face]:
+        """Return the faces of one picture, best first."""
+        return self.detector.detect(self.open(source))
+
+    def analyze(self, source: Any) -> list[Face]:
+        """Return the faces of one picture with every field that this analyzer computes."""
+        image = self.open(source)
+        return self.embed_faces(image, self.detector.detect(image))
+
+    def embed_faces(self, image: UInt8Array, faces: Iterable[Face]) -> list[Face]:
+        """Return the faces of one picture with their templates."""
+        return self._embed_many([image], [list(faces)])[0]
+
+    def embed_subject(self, source: Any, subject: Subject = "largest") -> Face:
+        """Return the face that the picture is about, with its template.
+
+        Parameters
+        ----------
+        subject
+            ``largest`` face, most ``central`` face, or ``only``: more than one is an error.
+
+        Raises
+        ------
+        NoFaceError
+            If there is no face, or with ``only`` more than one.
+        """
+        image = self.open(source)
+        faces = self.detector.detect(image)
+        chosen = choose_subject(faces, image.shape[:2], subject, describe(source))
+        return self.embed_faces(image, [chosen])[0]
+
+    def stream(
+        self,
+        sources: Iterable[Any],
+        *,
+        embed: bool = True,
+        keep_images: bool = False,
+        subject: Subject | None = None,
+    ) -> Iterator[Analysis]:
+        """Analyse many pictures in order, a chunk at a time.
+
+        A picture that cannot be read yields an :class:`Analysis` with ``error`` and the work goes
+        on. Memory is bounded by a chunk of pictures.
+
+        Parameters
+        ----------
+        embed
+            Whether to compute templates.
+        keep_images
+            Whether each result carries its picture.
+        subject
+            Keep only the face that each picture is about; a picture without it yields ``error``.
+        """
+        pending = iter(sources)
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            while chunk := list(islice(pending, CHUNK)):
+                pictures = list(pool.map(self._try_open, chunk))
+                names = [describe(source) for source in chunk]
+                found = self._chunk(names, pictures, subject, embed)
+                for name, picture, faces in zip(names, pictures, found, strict=True):
+                    if isinstance(picture, str):
+                        yield Analysis(name, 0, 0, error=picture)
+                        continue
+                    height, width = picture.shape[:2]
+                    yield Analysis(
+                        name,
+                        width,
+                        height,
+                        () if isinstance(faces, str) else tuple(faces),
+                        faces if isinstance(faces, str) else None,
+                        picture if keep_images else None,
+                    )
+
+    def _chunk(
+        self,
+        names: list[str],
+        pictures: list[UInt8Array | str],
+        subject: Subject | None,
+        embed: bool,
+    ) -> list[list[Face] | str]:
+        """Return per picture its faces, or the reason why there are none to return."""
+        readable = [i for i, picture in enumerate(pictures) if not isinstance(picture, str)]
+        images = [pictures[i] for i in readable]
+        results: list[list[Face] | str] = [""] * len(pictures)
+        for i, faces in zip(readable, self.detector.detect_many(images), strict=True):
+            if subject is None:
+                results[i] = faces
+                continue
+            try:
+                shape = pictures[i].shape[:2]
+                results[i] = [choose_subject(faces, shape, subject, names[i])]
+            except NoFaceError as error:
+                results[i] = str(error).removeprefix(f"{names[i]}: ")
+        if embed:
+            kept = [i for i in readable if not isinstance(results[i], str)]
+            embedded = self._embed_many([pictures[i] for i in kept], [results[i] for i in kept])
+            for i, faces in zip(kept, embedded, strict=True):
+                results[i] = faces
+        return results
+
+    def _try_open(self, source: Any) -> UInt8Array | str:
+        try:
+            return self.open(source)
+        except ImageError as error:
+            return error.reason
+
+    def _embed_many(
+        self, images: list[UInt8Array], faces: list[list[Face]]
+    ) -> list[list[Face]]:
+        template = self.embedder.template
+        crops = [
+            align(image, [face.keypoints for face in group], template)
+            for image, group in zip(images, faces, strict=True)
+            if group
+        ]
+        if not crops:
+            return faces
+        vectors = iter(self.embedder.predict(np.concatenate(crops)))
+        space = self.embedder.space
+        return [
+            [face.replace(embedding=Embedding(next(vectors), space)) for face in group]
+            for group in faces
+        ]
+
+
+def choose_subject(
+    faces: list[Face], shape: tuple[int, int], subject: Subject, source: str
+) -> Face:
+    """Return the face that a picture of a given shape (H, W) is about.
+
+    Raises
+    ------
+    NoFaceError
+        If there is no face, or with ``only`` more than one; the message names the source.
+    """
+    if not faces:
+        raise NoFaceError(f"{source}: no face was found")
+    if subject == "central":
+        return central(faces, shape)
+    if subject == "only" and len(faces) > 1:
+        raise NoFaceError(
+            f"{source}: {len(faces)} faces were found where exactly one is wanted; "
+            "crop the picture, or let the largest or most central face be chosen"
+        )
+    return largest(faces)

@@ -1,0 +1,99 @@
+"""What commands share: options, JSON or text on standard output, progress and errors on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+
+T = TypeVar("T")
+
+#: Exit codes, the same for every command.
+OK, FAILED, BAD_INPUT, SKIPPED = 0, 1, 2, 3
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+ProviderOption = Annotated[
+    str, typer.Option(help="Where networks run: cpu, cuda, openvino. Never replaced silently.")
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option(min=1, help="Threads per network; the runtime's choice if not given.")
+]
+SourcesArgument = Annotated[
+    list[Path], typer.Argument(help="Pictures and folders of pictures.", show_default=False)
+]
+
+
+def print_json(data: Any) -> None:
+    """Print one JSON document."""
+    typer.echo(json.dumps(data, indent=2, allow_nan=False))
+
+
+def print_line(data: Any) -> None:
+    """Print one JSON document on one line, for streams of results."""
+    typer.echo(json.dumps(data, allow_nan=False))
+
+
+def note(message: str) -> None:
+    """Tell the user something on standard error."""
+    typer.echo(message, err=True)
+
+
+def fail(message: str, code: int = BAD_INPUT) -> NoReturn:
+    """End the command with a one-line error."""
+    note(f"error: {message}")
+    raise typer.Exit(code)
+
+
+def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+    """Yield the items with a progress bar on standard error, if that is a terminal."""
+    if not sys.stderr.isatty() or total == 1:
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        yield from progress.track(items, total=total, description=description)
+
+
+def table(columns: Iterable[str], rows: Iterable[Iterable[Any]], title: str | None = None) -> None:
+    """Print a table on standard output; numbers are right-aligned."""
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = [list(row) for row in rows]
+    out = Table(title=title, title_justify="left")
+    for i, column in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[i], (int, float)) for row in rows)
+        out.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        out.add_row(*(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row))
+    # Wide enough for scripts, where there is no terminal to ask for its width.
+    console = Console() if sys.stdout.isatty() else Console(width=160)
+    console.print(out)
+
+
+def pictures(paths: list[Path]) -> list[Path]:
+    """Return the pictures below the given paths; end the command if there are none."""
+    from vultus.images import find_images
+
+    found = find_images(paths)
+    if not found:
+        fail(f"no pictures in {', '.join(map(str, paths))}")
+    return found

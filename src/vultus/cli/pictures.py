@@ -1,0 +1,204 @@
+"""Commands on pictures: detect, analyze, embed, verify."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vultus.cli.output import (
+    BAD_INPUT,
+    FAILED,
+    SKIPPED,
+    JsonOption,
+    ProviderOption,
+    SourcesArgument,
+    ThreadsOption,
+    fail,
+    note,
+    pictures,
+    print_json,
+    print_line,
+    table,
+    track,
+)
+
+if TYPE_CHECKING:
+    from vultus.analysis import Analysis, Analyzer
+
+DrawOption = Annotated[
+    Path | None,
+    typer.Option(help="Folder for copies of the pictures with what was found drawn in."),
+]
+SubjectOption = Annotated[
+    str, typer.Option(help="Face meant where there are several: largest, central, only.")
+]
+
+
+def detect(
+    sources: SourcesArgument,
+    draw: DrawOption = None,
+    json: JsonOption = False,
+    provider: ProviderOption = "cpu",
+    threads: ThreadsOption = None,
+) -> None:
+    """Find faces: boxes, scores and five keypoints.
+
+    With --json, one JSON document per picture and line.
+    """
+    _report(_analyzer(provider, threads), sources, draw, json, embed=False)
+
+
+def analyze(
+    sources: SourcesArgument,
+    draw: DrawOption = None,
+    json: JsonOption = False,
+    templates: Annotated[
+        bool, typer.Option(help="Include the templates (biometric data) in the JSON.")
+    ] = False,
+    provider: ProviderOption = "cpu",
+    threads: ThreadsOption = None,
+) -> None:
+    """Find faces and say everything that is known of them.
+
+    With --json, one JSON document per picture and line.
+    """
+    _report(_analyzer(provider, threads), sources, draw, json, embed=True, templates=templates)
+
+
+def embed(
+    sources: SourcesArgument,
+    out: Annotated[Path, typer.Option(help="File to write: .npz or .parquet.")],
+    subject: Annotated[
+        str | None,
+        typer.Option(help="One face per picture: largest, central, only. All faces if not given."),
+    ] = None,
+    json: JsonOption = False,
+    provider: ProviderOption = "cpu",
+    threads: ThreadsOption = None,
+) -> None:
+    """Compute templates of faces and write them to a file, with source, box and space."""
+    from vultus import verbs
+    from vultus.templates import TemplateWriter
+
+    found = pictures(sources)
+    analyzer = _analyzer(provider, threads)
+    skipped = 0
+    with TemplateWriter(out, analyzer.embedder.space) as writer:
+        results = verbs.embed(found, subject=_subject(subject), analyzer=analyzer)
+        for result in track(results, "Embedding", len(found)):
+            skipped += _note_error(result)
+            writer.add(result.source, result.faces)
+    summary = {"file": str(out), "faces": writer.count, "pictures": len(found), "skipped": skipped}
+    if json:
+        print_json(summary | {"space": analyzer.embedder.space})
+    else:
+        typer.echo(f"{writer.count} templates of {len(found) - skipped} pictures in {out}")
+    _exit(skipped, len(found))
+
+
+def verify(
+    first: Annotated[Path, typer.Argument(help="Picture of one face.", show_default=False)],
+    second: Annotated[Path, typer.Argument(help="Picture of another.", show_default=False)],
+    fmr: Annotated[
+        float, typer.Option(help="False match rate that the decision may have.")
+    ] = 1e-3,
+    threshold: Annotated[
+        float | None, typer.Option(help="Cosine similarity to decide at instead.")
+    ] = None,
+    subject: SubjectOption = "largest",
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Exit with 1 where the persons differ.")
+    ] = False,
+    json: JsonOption = False,
+    provider: ProviderOption = "cpu",
+    threads: ThreadsOption = None,
+) -> None:
+    """Decide whether two pictures show the same person."""
+    from vultus import verbs
+
+    result = verbs.verify(
+        first,
+        second,
+        fmr=fmr,
+        threshold=threshold,
+        subject=_subject(subject) or "largest",
+        analyzer=_analyzer(provider, threads),
+    )
+    if json:
+        print_json(result.to_dict())
+    else:
+        limit = result.threshold
+        typer.echo("same person" if result.same else "different persons")
+        typer.echo(f"cosine similarity {result.similarity:.3f}, threshold {limit.value:.3f}")
+        if limit.fmr is not None and limit.fnmr is not None:
+            typer.echo(
+                f"at this threshold {limit.fmr:.2g} of different pairs match and "
+                f"{limit.fnmr:.2g} of same pairs do not, measured on {limit.calibrated_on}"
+            )
+        else:
+            typer.echo("this threshold has no measured error rate")
+    if exit_code and not result.same:
+        raise typer.Exit(FAILED)
+
+
+def _analyzer(provider: str, threads: int | None) -> Analyzer:
+    from vultus.analysis import Analyzer
+
+    return Analyzer(provider=provider, threads=threads)
+
+
+def _subject(name: str | None) -> Literal["largest", "central", "only"] | None:
+    if name in (None, "largest", "central", "only"):
+        return name
+    fail(f"--subject must be largest, central or only, not {name!r}")
+
+
+def _report(
+    analyzer: Analyzer,
+    sources: list[Path],
+    draw: Path | None,
+    json: bool,
+    *,
+    embed: bool,
+    templates: bool = False,
+) -> None:
+    found = pictures(sources)
+    rows, skipped = [], 0
+    stream = analyzer.stream(found, embed=embed, keep_images=draw is not None)
+    for result in track(stream, "Looking for faces", len(found)):
+        skipped += _note_error(result)
+        if draw and result.image is not None:
+            _draw(draw, result, found)
+        if json:
+            print_line(result.to_dict(embedding=templates))
+        elif result.error is None:
+            rows += _rows(result)
+    if not json:
+        table(("picture", "face", "score", "x1", "y1", "x2", "y2", "px high"), rows)
+        if draw:
+            typer.echo(f"pictures drawn in {draw}")
+    _exit(skipped, len(found))
+
+
+def _rows(result: Analysis) -> Iterable[list[object]]:
+    if not result.faces:
+        return [[result.source, "none", "", "", "", "", "", ""]]
+    return [
+        [result.source, i, face.score, *(round(float(v)) for v in face.box), round(face.height)]
+        for i, face in enumerate(result.faces)
+    ]
+
+
+def _note_error(result: Analysis) -> bool:
+    if result.error is not None:
+        note(f"skipped {result.source}: {result.error}")
+    return result.error is not None
+
+
+def _exit(skipped: int, total: int) -> None:
+    if skipped:
+        note(f"{skipped} of {total} pictures skipped")
+        raise typer.Exit(BAD_INPUT if skipped == total else SKIPPED)
