@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -168,10 +168,11 @@ def _report(
     found = pictures(sources)
     rows, skipped = [], 0
     stream = analyzer.stream(found, embed=embed, keep_images=draw is not None)
-    for result in track(stream, "Looking for faces", len(found)):
+    names = drawn_names(found)
+    for path, result in zip(found, track(stream, "Looking for faces", len(found)), strict=True):
         skipped += _note_error(result)
         if draw and result.image is not None:
-            _draw(draw, result, found)
+            draw_analysis(draw / names[path], result)
         if json:
             print_line(result.to_dict(embedding=templates))
         elif result.error is None:
@@ -181,6 +182,31 @@ def _report(
         if draw:
             typer.echo(f"pictures drawn in {draw}")
     _exit(skipped, len(found))
+
+
+def drawn_names(paths: list[Path]) -> dict[Path, str]:
+    """Return a distinct PNG name for each picture, kept close to its own."""
+    names: dict[Path, str] = {}
+    taken: set[str] = set()
+    for path in paths:
+        name, n = path.stem, 1
+        while name in taken:
+            n += 1
+            name = f"{path.stem}-{n}"
+        taken.add(name)
+        names[path] = f"{name}.png"
+    return names
+
+
+def draw_analysis(path: Path, result: Analysis, labels: list[str] | None = None) -> None:
+    """Write a copy of an analysed picture with its faces drawn in."""
+    from vultus.drawing import draw_faces
+    from vultus.images import save_image
+
+    if result.image is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_image(path, draw_faces(result.image, result.faces, labels))
 
 
 def _rows(result: Analysis) -> Iterable[list[object]]:

@@ -1,0 +1,5 @@
+"""``python -m vultus``: the command line."""
+
+from vultus.cli import main
+
+main()

@@ -1,0 +1,3 @@
+"""Command line of Vultus."""
+
+from vultus.cli.app import main as main

@@ -1,0 +1,62 @@
+"""The command line: one Typer application, commands grouped by what they work on."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from vultus import __version__
+from vultus.cli import calibration, evaluation, galleries, models, pictures, system
+
+app = typer.Typer(
+    name="vultus",
+    help="Find, compare, enrol, identify and group faces, offline, with measured decisions.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 failed, 2 bad input, 3 done but some pictures were skipped.",
+)
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"vultus {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+for command in (pictures.detect, pictures.analyze, pictures.embed, pictures.verify):
+    app.command()(command)
+for command in (galleries.enroll, galleries.identify, galleries.cluster):
+    app.command()(command)
+app.command()(calibration.calibrate)
+app.command()(system.doctor)
+app.add_typer(galleries.app, name="gallery")
+app.add_typer(evaluation.app, name="evaluate")
+app.add_typer(models.app, name="models")
+
+
+def main() -> None:
+    """Run the command line; errors made for users become one line and exit code 2."""
+    from vultus.errors import VultusError
+
+    try:
+        app()
+    except VultusError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except BrokenPipeError:
+        # The reader of a pipe went away, as 'head' does.
+        sys.stderr.close()
+        sys.exit(1)
