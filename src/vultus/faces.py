@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +39,8 @@ FILLED_BY: Mapping[str, str] = {
     "attributes": "attributes",
 }
 
+_MAPPINGS = ("quality", "liveness", "expression", "attributes")
+
 
 @dataclass(frozen=True, slots=True)
 class Pose:
@@ -59,7 +62,8 @@ class Embedding:
     Parameters
     ----------
     vector
-        float32 (D,), made unit length on construction.
+        float32 (D,), made unit length on construction, then read-only. A vector that is of unit
+        length to within float32 rounding is kept bit for bit, so that copies compare equal.
     space
         Identifier of the model, its file digest and its alignment. Vectors of two spaces have
         nothing to do with each other, and comparing them raises :class:`SpaceMismatchError`.
@@ -69,13 +73,21 @@ class Embedding:
     space: str
 
     def __post_init__(self) -> None:
-        vector = np.asarray(self.vector, np.float32)
+        vector = np.array(self.vector, np.float64)
         norm = float(np.linalg.norm(vector)) if vector.ndim == 1 else 0.0
         if not np.isfinite(norm) or norm == 0.0:
             raise VultusError(
                 f"an embedding must be a finite non-zero vector, got shape {vector.shape}"
             )
-        object.__setattr__(self, "vector", vector / np.float32(norm))
+        if abs(norm - 1.0) > 1e-6:
+            vector /= norm
+        vector = vector.astype(np.float32)
+        vector.flags.writeable = False
+        object.__setattr__(self, "vector", vector)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The generated state would bring the vector back writeable.
+        return Embedding, (np.array(self.vector), self.space)
 
     def similarity(self, other: Embedding) -> float:
         """Return the raw cosine in [-1, 1]; raise :class:`SpaceMismatchError` across spaces."""
@@ -147,9 +159,14 @@ class Face:
         if not self.box[0] < self.box[2] or not self.box[1] < self.box[3]:
             raise VultusError(f"Face.box must be x1 < x2, y1 < y2, got {self.box.tolist()}")
         object.__setattr__(self, "score", float(self.score))
+        if not 0.0 <= self.score <= 1.0:
+            raise VultusError(f"Face.score must lie in [0, 1], got {self.score}")
         for name in FILLED_BY:
-            if getattr(self, name) is _UNSET:
+            value = getattr(self, name)
+            if value is _UNSET:
                 object.__delattr__(self, name)
+            elif name in _MAPPINGS:
+                object.__setattr__(self, name, MappingProxyType(dict(value)))
 
     def __getattr__(self, name: str) -> Any:
         # Reached only when the slot is empty.
@@ -207,11 +224,14 @@ class Face:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Face:
-        """Rebuild a face from :meth:`to_dict`; raise :class:`VultusError` on unknown keys."""
+        """Rebuild a face from :meth:`to_dict`; raise :class:`VultusError` on other keys."""
         values = dict(data)
         unknown = values.keys() - {f.name for f in fields(cls)}
         if unknown:
             raise VultusError(f"Face has no field {sorted(unknown)}")
+        missing = {"box", "score", "keypoints"} - values.keys()
+        if missing:
+            raise VultusError(f"a face needs {sorted(missing)}")
         if "pose" in values:
             values["pose"] = Pose(**values["pose"])
         if "embedding" in values:
