@@ -49,3 +49,7 @@ class DatasetError(VultusError):
 
 class ConfigError(VultusError):
     """A recipe, option or environment variable has a value that cannot be used."""
+
+
+class TrainingError(VultusError):
+    """A training run, checkpoint or export cannot go on. The message names the file or step."""

@@ -1,0 +1,1 @@
+"""Network blocks and losses that two or more systems share (PyTorch)."""
