@@ -53,3 +53,7 @@ class ConfigError(VultusError):
 
 class TrainingError(VultusError):
     """A training run, checkpoint or export cannot go on. The message names the file or step."""
+
+
+class MeasureError(VultusError):
+    """Scores, labels or predictions cannot be measured: empty, not finite, or not matching."""
