@@ -39,6 +39,8 @@ CONVERTERS: Mapping[str, Converter] = {
     "dlib-shape-predictor": Converter(
         "vultus.runtime.dlib_shape", "convert_shape_predictor", ".npz"
     ),
+    "tflite": Converter("vultus.runtime.tflite_onnx", "convert", ".onnx"),
+    "tflite-free-size": Converter("vultus.runtime.tflite_onnx", "convert_free_size", ".onnx"),
 }
 
 
