@@ -164,7 +164,7 @@ def decode(data: bytes, source: str, limits: Limits, *, truncated: bool = False)
         with _quiet():
             image = reader(io.BytesIO(data))
     except Exception as error:
-        _fail(error, source, f"the {name} header is damaged")
+        _fail(error, source, f"the {name} header cannot be read")
     limits.check_size(*image.size, source)
     if image.info.get("progressive") and data.count(b"\xff\xda") > _MAX_SCANS:
         raise ImageError(source, f"a progressive JPEG of more than {_MAX_SCANS} scans is refused")
@@ -173,7 +173,7 @@ def decode(data: bytes, source: str, limits: Limits, *, truncated: bool = False)
     except ImageError:
         raise
     except Exception as error:
-        _fail(error, source, f"the {name} data is damaged")
+        _fail(error, source, f"the {name} data cannot be read")
     limits.check_size(pixels.shape[1], pixels.shape[0], source)
     return pixels
 
@@ -281,7 +281,7 @@ def _fail(error: Exception, source: str, what: str) -> NoReturn:
     reason = "".join(c if c.isprintable() else " " for c in str(error))
     reason = " ".join(reason.split())[:160] or type(error).__name__
     if "truncated" in reason.lower():
-        what = what.replace("damaged", "cut short")
+        reason += "; fetch the file again, or, for a JPEG, pass truncated=True"
     raise ImageError(source, f"{what}: {reason}") from error
 
 
