@@ -19,13 +19,13 @@ Precision = Literal["f32", "bf16", "f16"]
 #: Batch sizes that are run as they are.
 BUCKETS = (1, 2, 4, 8, 16, 32)
 
-#: Execution providers of ONNX Runtime, and the package that brings each.
+#: Execution providers of ONNX Runtime, and what brings each.
 _ORT_PROVIDERS = {
     "cpu": ("CPUExecutionProvider", "onnxruntime"),
-    "cuda": ("CUDAExecutionProvider", "onnxruntime-gpu"),
-    "tensorrt": ("TensorrtExecutionProvider", "onnxruntime-gpu"),
-    "coreml": ("CoreMLExecutionProvider", "onnxruntime"),
-    "directml": ("DmlExecutionProvider", "onnxruntime-directml"),
+    "cuda": ("CUDAExecutionProvider", "onnxruntime-gpu, and no other onnxruntime package"),
+    "tensorrt": ("TensorrtExecutionProvider", "onnxruntime-gpu, and no other onnxruntime package"),
+    "coreml": ("CoreMLExecutionProvider", "onnxruntime on macOS"),
+    "directml": ("DmlExecutionProvider", "onnxruntime-directml on Windows"),
 }
 
 #: Names that ``provider=`` accepts.
@@ -202,7 +202,7 @@ class OnnxRuntime:
         if wanted not in available:
             raise ProviderError(
                 f"provider {provider!r} is not in this onnxruntime (it has {available}); "
-                f"install {package} in place of other onnxruntime packages"
+                f"it comes with {package}"
             )
         options = ort.SessionOptions()
         options.log_severity_level = 3
