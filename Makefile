@@ -14,7 +14,7 @@ OUT ?= out/demo
 .PHONY: demo test lint format weights bench clean
 
 demo: $(VENV)/.demo
-	$(BIN)/python -m vultus.demo --out $(OUT) $(PHOTOS)
+	$(BIN)/vultus demo --out $(OUT) $(PHOTOS)
 
 test: $(VENV)/.dev weights
 	$(BIN)/python -m pytest

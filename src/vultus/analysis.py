@@ -195,9 +195,7 @@ class Analyzer:
         except ImageError as error:
             return error.reason
 
-    def _embed_many(
-        self, images: list[UInt8Array], faces: list[list[Face]]
-    ) -> list[list[Face]]:
+    def _embed_many(self, images: list[UInt8Array], faces: list[list[Face]]) -> list[list[Face]]:
         template = self.embedder.template
         crops = [
             align(image, [face.keypoints for face in group], template)

@@ -140,18 +140,14 @@ def search_threshold(
     """
     if threshold is not None:
         rate = calibration.fpir_at(threshold, enrolled) if calibration else None
-        return SearchThreshold(
-            threshold, rate, enrolled, calibration.data if calibration else None
-        )
+        return SearchThreshold(threshold, rate, enrolled, calibration.data if calibration else None)
     if calibration is None:
         raise ConfigError(
             "this detector and embedder have no calibration: give a threshold, "
             "or measure one with 'vultus calibrate'"
         )
     value = calibration.threshold_at_fpir(fpir, enrolled)
-    return SearchThreshold(
-        value, calibration.fpir_at(value, enrolled), enrolled, calibration.data
-    )
+    return SearchThreshold(value, calibration.fpir_at(value, enrolled), enrolled, calibration.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,10 +335,7 @@ def _same_picture(
     for i, (source, _, _) in enumerate(found):
         groups.setdefault(source, []).append(i)
     return [
-        (a, b)
-        for group in groups.values()
-        for a, b in combinations(group, 2)
-        if find(a) != find(b)
+        (a, b) for group in groups.values() for a, b in combinations(group, 2) if find(a) != find(b)
     ]
 
 

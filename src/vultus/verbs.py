@@ -98,9 +98,7 @@ def choose_threshold(
             )
         return Threshold(threshold)
     value = calibration.threshold_at(fmr) if threshold is None else threshold
-    return Threshold(
-        value, calibration.fmr_at(value), calibration.fnmr_at(value), calibration.data
-    )
+    return Threshold(value, calibration.fmr_at(value), calibration.fnmr_at(value), calibration.data)
 
 
 def detect(sources: Iterable[Any], *, analyzer: Analyzer | None = None) -> Iterator[Analysis]:
@@ -161,9 +159,7 @@ def verify(
         If the false match rate cannot be supported, or nothing is calibrated.
     """
     analyzer = analyzer or Analyzer()
-    limit = choose_threshold(
-        calibration or calibration_of(analyzer), fmr=fmr, threshold=threshold
-    )
+    limit = choose_threshold(calibration or calibration_of(analyzer), fmr=fmr, threshold=threshold)
     first, second = (analyzer.embed_subject(source, subject) for source in (a, b))
     similarity = first.embedding.similarity(second.embedding)
     return Verification(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vultus import __version__
-from vultus.cli import calibration, evaluation, galleries, models, pictures, system
+from vultus.cli import calibration, demo, evaluation, galleries, models, pictures, system
 
 app = typer.Typer(
     name="vultus",
@@ -42,6 +42,7 @@ for command in (galleries.enroll, galleries.identify, galleries.cluster):
     app.command()(command)
 app.command()(calibration.calibrate)
 app.command()(system.doctor)
+app.command()(demo.demo)
 app.add_typer(galleries.app, name="gallery")
 app.add_typer(evaluation.app, name="evaluate")
 app.add_typer(models.app, name="models")

@@ -49,8 +49,7 @@ def demo(
         "detector": analyzer.detector.name,
         "space": analyzer.embedder.space,
         "faces": [
-            {"picture": Path(f.source).name, "person": f.person}
-            | f.face.to_dict(embedding=False)
+            {"picture": Path(f.source).name, "person": f.person} | f.face.to_dict(embedding=False)
             for f in grouped.faces
         ],
         "skipped": [{"picture": name, "reason": reason} for name, reason in grouped.skipped],
@@ -96,7 +95,9 @@ def _group(analyzer: Analyzer, paths: Sequence[Path], out: Path) -> Clustering:
         typer.echo(f"skipped {name}: {reason}", err=True)
     names = drawn_names(list(paths))
     labels = {(f.source, f.index): f"person {f.person + 1}" for f in grouped.faces}
-    for path, result in zip(paths, analyzer.stream(paths, embed=False, keep_images=True), strict=True):
+    for path, result in zip(
+        paths, analyzer.stream(paths, embed=False, keep_images=True), strict=True
+    ):
         marks = [labels[result.source, i] for i in range(len(result.faces))]
         draw_analysis(out / names[path], result, marks)
     return grouped
@@ -108,7 +109,9 @@ def _compare(grouped: Clustering, most: int = 6) -> list[dict[str, Any]]:
     rows = []
     for a, b in combinations(grouped.faces[:most], 2):
         similarity = a.face.embedding.similarity(b.face.embedding)
-        rows.append([Path(a.source).stem, Path(b.source).stem, similarity, similarity >= grouped.threshold])
+        rows.append(
+            [Path(a.source).stem, Path(b.source).stem, similarity, similarity >= grouped.threshold]
+        )
     if rows:
         title = f"Comparisons (cosine; the same person from {grouped.threshold:.3f})"
         table(
@@ -142,7 +145,10 @@ def _identify(analyzer: Analyzer, paths: Sequence[Path]) -> list[dict[str, Any]]
         ]
     table(
         ("picture", "decision", "person", "similarity"),
-        [[a["picture"], a["decision"], a["person"] or "", a["candidates"][0]["similarity"]] for a in answers],
+        [
+            [a["picture"], a["decision"], a["person"] or "", a["candidates"][0]["similarity"]]
+            for a in answers
+        ],
         title=f"Identification ({known.stem} is enrolled, nobody else is)",
     )
     return answers

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -48,10 +49,16 @@ def fail(message: str, code: int = BAD_INPUT) -> NoReturn:
     raise typer.Exit(code)
 
 
-def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-    """Yield the items with a progress bar on standard error, if that is a terminal."""
+@contextmanager
+def progress_bar(description: str, total: int | None) -> Iterator[Callable[[object], None]]:
+    """Show a progress bar on standard error, if that is a terminal.
+
+    Yields
+    ------
+    A function that advances the bar by one; what it is given does not matter.
+    """
     if not sys.stderr.isatty() or total == 1:
-        yield from items
+        yield lambda _: None
         return
     from rich.console import Console
     from rich.progress import (
@@ -69,7 +76,16 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        yield from progress.track(items, total=total, description=description)
+        task = progress.add_task(description, total=total)
+        yield lambda _: progress.advance(task)
+
+
+def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+    """Yield the items with a progress bar."""
+    with progress_bar(description, total) as step:
+        for item in items:
+            yield item
+            step(item)
 
 
 def table(columns: Iterable[str], rows: Iterable[Iterable[Any]], title: str | None = None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,7 +26,7 @@ from vultus.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from vultus.analysis import Analysis, Analyzer
+    from vultus.analysis import Analysis, Analyzer, Subject
 
 DrawOption = Annotated[
     Path | None,
@@ -48,7 +48,7 @@ def detect(
 
     With --json, one JSON document per picture and line.
     """
-    _report(_analyzer(provider, threads), sources, draw, json, embed=False)
+    _report(make_analyzer(provider, threads), sources, draw, json, embed=False)
 
 
 def analyze(
@@ -65,7 +65,7 @@ def analyze(
 
     With --json, one JSON document per picture and line.
     """
-    _report(_analyzer(provider, threads), sources, draw, json, embed=True, templates=templates)
+    _report(make_analyzer(provider, threads), sources, draw, json, embed=True, templates=templates)
 
 
 def embed(
@@ -84,10 +84,12 @@ def embed(
     from vultus.templates import TemplateWriter
 
     found = pictures(sources)
-    analyzer = _analyzer(provider, threads)
+    analyzer = make_analyzer(provider, threads)
     skipped = 0
     with TemplateWriter(out, analyzer.embedder.space) as writer:
-        results = verbs.embed(found, subject=_subject(subject), analyzer=analyzer)
+        results = verbs.embed(
+            found, subject=parse_subject(subject) if subject else None, analyzer=analyzer
+        )
         for result in track(results, "Embedding", len(found)):
             skipped += _note_error(result)
             writer.add(result.source, result.faces)
@@ -102,9 +104,7 @@ def embed(
 def verify(
     first: Annotated[Path, typer.Argument(help="Picture of one face.", show_default=False)],
     second: Annotated[Path, typer.Argument(help="Picture of another.", show_default=False)],
-    fmr: Annotated[
-        float, typer.Option(help="False match rate that the decision may have.")
-    ] = 1e-3,
+    fmr: Annotated[float, typer.Option(help="False match rate that the decision may have.")] = 1e-3,
     threshold: Annotated[
         float | None, typer.Option(help="Cosine similarity to decide at instead.")
     ] = None,
@@ -124,8 +124,8 @@ def verify(
         second,
         fmr=fmr,
         threshold=threshold,
-        subject=_subject(subject) or "largest",
-        analyzer=_analyzer(provider, threads),
+        subject=parse_subject(subject),
+        analyzer=make_analyzer(provider, threads),
     )
     if json:
         print_json(result.to_dict())
@@ -144,14 +144,16 @@ def verify(
         raise typer.Exit(FAILED)
 
 
-def _analyzer(provider: str, threads: int | None) -> Analyzer:
+def make_analyzer(provider: str, threads: int | None) -> Analyzer:
+    """Build an analyzer from the command line's options."""
     from vultus.analysis import Analyzer
 
     return Analyzer(provider=provider, threads=threads)
 
 
-def _subject(name: str | None) -> Literal["largest", "central", "only"] | None:
-    if name in (None, "largest", "central", "only"):
+def parse_subject(name: str) -> Subject:
+    """Return a subject policy; end the command on an unknown name."""
+    if name in ("largest", "central", "only"):
         return name
     fail(f"--subject must be largest, central or only, not {name!r}")
 

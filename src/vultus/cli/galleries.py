@@ -1,0 +1,393 @@
+"""Commands on people: enroll, identify, cluster, and the gallery itself."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vultus.cli.output import (
+    BAD_INPUT,
+    FAILED,
+    SKIPPED,
+    JsonOption,
+    ProviderOption,
+    SourcesArgument,
+    ThreadsOption,
+    fail,
+    note,
+    pictures,
+    print_json,
+    print_line,
+    progress_bar,
+    table,
+)
+from vultus.cli.pictures import (
+    DrawOption,
+    SubjectOption,
+    draw_analysis,
+    drawn_names,
+    make_analyzer,
+    parse_subject,
+)
+
+if TYPE_CHECKING:
+    from vultus.gallery import Gallery, Key
+    from vultus.people import Clustering
+
+app = typer.Typer(help="Galleries: people, faces, keys, export and import.", no_args_is_help=True)
+
+GalleryArgument = Annotated[Path, typer.Argument(help="Folder of the gallery.", show_default=False)]
+KeyOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="File with the gallery's key. If not given: the variable VULTUS_KEY, then the "
+        "user's default key file, which the first enrolment makes."
+    ),
+]
+
+
+def enroll(
+    gallery: GalleryArgument,
+    sources: SourcesArgument,
+    person: Annotated[
+        str | None,
+        typer.Option(help="Whose pictures these are; if not given, the folder's name: Alice/1.jpg"),
+    ] = None,
+    key: KeyOption = None,
+    subject: SubjectOption = "largest",
+    json: JsonOption = False,
+    provider: ProviderOption = "cpu",
+    threads: ThreadsOption = None,
+) -> None:
+    """Add people to a gallery, making it if need be.
+
+    Running it again changes nothing, so an interrupted enrolment is simply run again.
+    """
+    from vultus import people
+
+    found = pictures(sources)
+    analyzer = make_analyzer(provider, threads)
+    store = _open_or_create(gallery, key, analyzer.embedder.space, analyzer.embedder.dim)
+    named = [(path, person) for path in found] if person else people.people_of(found)
+    with progress_bar("Enrolling", len(found)) as step:
+        done = people.enroll(
+            store, named, subject=parse_subject(subject), analyzer=analyzer, progress=step
+        )
+    report = done.report
+    if json:
+        print_json(
+            {
+                "added": report.added,
+                "unchanged": report.unchanged,
+                "conflicts": [list(conflict) for conflict in report.conflicts],
+                "skipped": [list(pair) for pair in done.skipped],
+            }
+        )
+    else:
+        typer.echo(f"{report.added} faces added, {report.unchanged} were there already")
+    for _, stored, offered in report.conflicts:
+        note(f"left with {stored!r}: the same picture was offered as {offered!r}")
+    _report_skipped(done.skipped, len(found))
+
+
+def identify(
+    gallery: GalleryArgument,
+    sources: SourcesArgument,
+    key: KeyOption = None,
+    fpir: Annotated[
+        float, typer.Option(help="Rate at which someone not enrolled may be taken for somebody.")
+    ] = 0.01,
+    threshold: Annotated[
+        float | None, typer.Option(help="Cosine similarity to decide at instead.")
+    ] = None,
+    candidates: Annotated[int, typer.Option(min=1, help="People to list for each face.")] = 3,
+    draw: DrawOption = None,
+    json: JsonOption = False,
+    provider: ProviderOption = "cpu",
+    threads: ThreadsOption = None,
+) -> None:
+    """Say who is in the pictures; the answer may be unknown.
+
+    With --json, one JSON document per picture and line.
+    """
+    from vultus import people
+    from vultus.verbs import calibration_of
+
+    found = pictures(sources)
+    analyzer = make_analyzer(provider, threads)
+    store = _open(gallery, key, analyzer.embedder.space)
+    limit = people.search_threshold(
+        calibration_of(analyzer), store.stats().faces, fpir=fpir, threshold=threshold
+    )
+    names, rows, skipped = drawn_names(found), [], []
+    answers = people.identify(
+        store, found, limit, k=candidates, keep_images=draw is not None, analyzer=analyzer
+    )
+    with progress_bar("Identifying", len(found)) as step:
+        for path, (result, faces) in zip(found, answers, strict=True):
+            step(result)
+            if result.error is not None:
+                skipped.append((result.source, result.error))
+            if json:
+                entry = {"source": result.source, "threshold": limit.to_dict()}
+                outcome: dict[str, Any] = {"faces": [face.to_dict() for face in faces]}
+                if result.error is not None:
+                    outcome = {"error": result.error}
+                print_line(entry | outcome)
+            rows += [
+                [result.source, i, face.person or "unknown", face.similarity]
+                for i, face in enumerate(faces)
+            ]
+            if draw:
+                labels = [face.person or "unknown" for face in faces]
+                draw_analysis(draw / names[path], result, labels)
+    if not json:
+        table(("picture", "face", "person", "similarity"), rows)
+        rate = "no measured rate" if limit.fpir is None else f"expected FPIR {limit.fpir:.2g}"
+        typer.echo(
+            f"threshold {limit.value:.3f}: {rate} among {limit.enrolled} templates"
+            + (f", from {limit.calibrated_on}" if limit.calibrated_on else "")
+        )
+    _report_skipped(skipped, len(found))
+
+
+def cluster(
+    sources: SourcesArgument,
+    threshold: Annotated[
+        float | None, typer.Option(help="Cosine similarity at which faces are linked.")
+    ] = None,
+    must_link: Annotated[
+        list[str] | None,
+        typer.Option(help="Two faces of one person: 'a.jpg#0=b.jpg#1'. Repeatable."),
+    ] = None,
+    cannot_link: Annotated[
+        list[str] | None,
+        typer.Option(help="Two faces of different people, written likewise. Repeatable."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for one contact sheet per person, and people.json.")
+    ] = None,
+    json: JsonOption = False,
+    provider: ProviderOption = "cpu",
+    threads: ThreadsOption = None,
+) -> None:
+    """Group the faces of a photo collection into people."""
+    from vultus import people
+
+    found = pictures(sources)
+    with progress_bar("Reading faces", len(found)) as step:
+        grouped = people.cluster(
+            found,
+            threshold=threshold,
+            must_link=_links(must_link),
+            cannot_link=_links(cannot_link),
+            analyzer=make_analyzer(provider, threads),
+            progress=step,
+        )
+    document = _clusters_document(grouped)
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "people.json").write_text(jsonlib.dumps(document, indent=2))
+        _sheets(grouped, out)
+    if json:
+        print_json(document)
+    else:
+        groups = grouped.people()
+        rows = [
+            [n + 1, len(group), ", ".join(f"{Path(f.source).name}#{f.index}" for f in group[:6])]
+            for n, group in enumerate(groups)
+        ]
+        table(("person", "faces", "for example"), rows)
+        typer.echo(f"{len(grouped.faces)} faces, {len(groups)} people")
+    _report_skipped(list(grouped.skipped), len(found))
+
+
+@app.command()
+def info(gallery: GalleryArgument, key: KeyOption = None, json: JsonOption = False) -> None:
+    """Print size, embedding space and key fingerprint, and check every row."""
+    store = _open(gallery, key)
+    stats, checked = store.stats(), store.verify()
+    document = {
+        "faces": stats.faces,
+        "persons": stats.persons,
+        "space": stats.space,
+        "dim": stats.dim,
+        "key": stats.key,
+        "bytes": stats.bytes,
+        "problems": list(checked.problems),
+    }
+    if json:
+        print_json(document)
+    else:
+        table(("", ""), [[name, str(value)] for name, value in document.items()])
+    if not checked.ok:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def people(gallery: GalleryArgument, key: KeyOption = None, json: JsonOption = False) -> None:
+    """List the people and how many faces each has."""
+    counts = _open(gallery, key).persons()
+    if json:
+        print_json(counts)
+    else:
+        table(("person", "faces"), [[name, n] for name, n in counts.items()])
+
+
+@app.command()
+def remove(
+    gallery: GalleryArgument,
+    person: Annotated[str, typer.Argument(help="Whose templates to delete.", show_default=False)],
+    key: KeyOption = None,
+) -> None:
+    """Delete a person; the templates are gone from disk when this returns."""
+    count = _open(gallery, key).remove(person=person)
+    if not count:
+        fail(f"{person!r} is not in {gallery}")
+    typer.echo(f"{count} faces of {person} deleted")
+
+
+@app.command()
+def rename(
+    gallery: GalleryArgument,
+    person: Annotated[str, typer.Argument(help="Name now.", show_default=False)],
+    new: Annotated[str, typer.Argument(help="Name to give.", show_default=False)],
+    key: KeyOption = None,
+) -> None:
+    """Rename a person."""
+    typer.echo(f"{_open(gallery, key).rename(person, new)} faces are now of {new}")
+
+
+@app.command()
+def merge(
+    gallery: GalleryArgument,
+    persons: Annotated[list[str], typer.Argument(help="Who are one person.", show_default=False)],
+    into: Annotated[str, typer.Option(help="The name that stays.")],
+    key: KeyOption = None,
+) -> None:
+    """Make several people one."""
+    typer.echo(f"{_open(gallery, key).merge(persons, into)} faces are now of {into}")
+
+
+@app.command()
+def export(
+    gallery: GalleryArgument,
+    file: Annotated[Path, typer.Argument(help="File to write.", show_default=False)],
+    key: KeyOption = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Write templates that anyone can compare.")
+    ] = False,
+) -> None:
+    """Write everything to a Parquet file; templates stay protected unless --plain."""
+    count = _open(gallery, key).export(file, plain=plain)
+    typer.echo(f"{count} faces in {file}")
+
+
+@app.command("import")
+def import_(
+    gallery: GalleryArgument,
+    file: Annotated[Path, typer.Argument(help="File that 'export' wrote.", show_default=False)],
+    key: KeyOption = None,
+) -> None:
+    """Add the faces of an exported file; those already there stay as they are."""
+    report = _open(gallery, key).import_(file)
+    typer.echo(f"{report.added} faces added, {report.unchanged} were there already")
+
+
+@app.command()
+def rekey(
+    gallery: GalleryArgument,
+    new_key: Annotated[Path, typer.Argument(help="File for the new key; made if absent.")],
+    key: KeyOption = None,
+) -> None:
+    """Protect the templates with a new key; the old key then opens nothing."""
+    store = _open(gallery, key)
+    store.rekey(_load_or_make(new_key))
+    typer.echo(f"{gallery} now opens with {new_key} only")
+
+
+def default_key_file() -> Path:
+    """Return where the user's default gallery key lies."""
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("vultus")) / "gallery.key"
+
+
+def _key(path: Path | None, *, make: bool) -> Key:
+    import os
+
+    from vultus.gallery import Key
+
+    if path is None and os.environ.get("VULTUS_KEY"):
+        return Key.load()
+    path = path or default_key_file()
+    return _load_or_make(path) if make else Key.load(path)
+
+
+def _load_or_make(path: Path) -> Key:
+    from vultus.gallery import Key
+
+    if path.exists():
+        return Key.load(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    key = Key.generate()
+    key.save(path)
+    note(f"made the key {path}; without it the gallery is useless: keep a copy elsewhere")
+    return key
+
+
+def _open(path: Path, key: Path | None, space: str | None = None) -> Gallery:
+    from vultus.gallery import Gallery
+
+    return Gallery.open(path, _key(key, make=False), space=space)
+
+
+def _open_or_create(path: Path, key: Path | None, space: str, dim: int) -> Gallery:
+    from vultus.gallery import Gallery
+
+    if path.exists() and any(path.iterdir()):
+        return _open(path, key, space)
+    return Gallery.create(path, space=space, dim=dim, key=_key(key, make=True))
+
+
+def _links(texts: list[str] | None) -> list[tuple[str, str]]:
+    pairs = []
+    for text in texts or ():
+        first, equals, second = text.partition("=")
+        if not (first and equals and second):
+            fail(f"a link is written 'PICTURE#FACE=PICTURE#FACE', got {text!r}")
+        pairs.append((first, second))
+    return pairs
+
+
+def _clusters_document(grouped: Clustering) -> dict[str, Any]:
+    return {
+        "threshold": grouped.threshold,
+        "people": [
+            [{"source": f.source, "index": f.index, "box": f.face.box.tolist()} for f in group]
+            for group in grouped.people()
+        ],
+        "skipped": [{"source": name, "reason": reason} for name, reason in grouped.skipped],
+    }
+
+
+def _sheets(grouped: Clustering, out: Path) -> None:
+    from vultus.drawing import contact_sheet
+    from vultus.geometry import crop_boxes
+    from vultus.images import open_image, save_image
+
+    most = 48
+    for n, group in enumerate(grouped.people()):
+        crops = [crop_boxes(open_image(f.source), [f.face.box], 1.5, 112)[0] for f in group[:most]]
+        save_image(out / f"person-{n + 1:04d}.png", contact_sheet(crops, columns=8))
+
+
+def _report_skipped(skipped: list[tuple[str, str]] | tuple[tuple[str, str], ...], n: int) -> None:
+    for name, reason in skipped:
+        note(f"skipped {name}: {reason}")
+    if skipped:
+        note(f"{len(skipped)} of {n} pictures skipped")
+        raise typer.Exit(BAD_INPUT if len(skipped) == n else SKIPPED)
