@@ -173,7 +173,8 @@ def decode(data: bytes, source: str, limits: Limits, *, truncated: bool = False)
     except ImageError:
         raise
     except Exception as error:
-        _fail(error, source, f"the {name} data cannot be read")
+        hint = " or pass truncated=True" if name == "JPEG" else ""
+        _fail(error, source, f"the {name} data cannot be read", hint)
     limits.check_size(pixels.shape[1], pixels.shape[0], source)
     return pixels
 
@@ -275,13 +276,13 @@ def _identify(data: bytes, source: str) -> tuple[str, type[ImageFile]]:
     raise ImageError(source, f"this is {kind}; Vultus reads {', '.join(FORMATS)}")
 
 
-def _fail(error: Exception, source: str, what: str) -> NoReturn:
+def _fail(error: Exception, source: str, what: str, hint: str = "") -> NoReturn:
     if isinstance(error, Image.DecompressionBombError):
         raise ImageError(source, "decompression bomb: the header promises too large a picture")
     reason = "".join(c if c.isprintable() else " " for c in str(error))
     reason = " ".join(reason.split())[:160] or type(error).__name__
     if "truncated" in reason.lower():
-        reason += "; fetch the file again, or, for a JPEG, pass truncated=True"
+        reason += f"; fetch the file again{hint}"
     raise ImageError(source, f"{what}: {reason}") from error
 
 
