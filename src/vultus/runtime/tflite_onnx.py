@@ -157,7 +157,7 @@ class _Writer:
         elif activation == 1:
             self.node("Relu", [source], target)
         elif activation == 3:
-            bounds = [self.constant(f"bound{v}", np.float32(v)) for v in (0, 6)]
+            bounds = [self.constant(f"bound{v}", np.array(v, np.float32)) for v in (0, 6)]
             self.node("Clip", [source, *bounds], target)
         else:
             raise ValueError(f"fused activation number {activation} is not supported")
