@@ -41,12 +41,17 @@ def system(slug: str, *, paper: int, task: str) -> Callable[[T], T]:
 
     def mark(build: T) -> T:
         known = _SYSTEMS.get(slug)
-        if known and known.build.__qualname__ != build.__qualname__:
+        # A module that is loaded again declares its own system again; any other may not.
+        if known and _place(known.build) != _place(build):
             raise ConfigError(f"system {slug!r} is declared twice: {known.build} and {build}")
         _SYSTEMS[slug] = System(slug, paper, task, build)
         return build
 
     return mark
+
+
+def _place(build: Callable[..., Any]) -> tuple[str, str]:
+    return build.__module__, build.__qualname__
 
 
 def systems() -> dict[str, System]:
