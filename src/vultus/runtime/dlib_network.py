@@ -143,8 +143,8 @@ def _read_image(stream: Stream, version: int, numbers: Numbers, tensors: Tensors
 
 def _read_sized_image(stream: Stream, version: int, numbers: Numbers, tensors: Tensors) -> None:
     _read_image(stream, version, numbers, tensors)
-    numbers["rows"] = stream.integer()
-    numbers["columns"] = stream.integer()
+    numbers["rows"] = stream.size(1 << 20)
+    numbers["columns"] = stream.size(1 << 20)
 
 
 def _read_pyramid(stream: Stream, version: int, numbers: Numbers, tensors: Tensors) -> None:

