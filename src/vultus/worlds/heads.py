@@ -219,13 +219,13 @@ def mirror_of(points: FloatArray, tolerance: float = 0.06) -> IntArray:
     return np.asarray(partner, np.int32)
 
 
-def asymmetries(basis: FloatArray, neutral: FloatArray, count: int) -> FloatArray:
-    """Turn the first symmetric directions into antisymmetric ones, float32 (count, V, 3).
+def asymmetries(basis: FloatArray, neutral: FloatArray) -> FloatArray:
+    """Turn symmetric directions into antisymmetric ones, float32, the shape of the basis.
 
     Each pushes the two sides in opposite senses, and fades at the midline so that nothing tears.
     """
     side = np.tanh(neutral[:, 0] / 1.5).astype(np.float32)
-    return 0.45 * basis[:count] * side[None, :, None]
+    return 0.45 * basis * side[None, :, None]
 
 
 def check_names(names: Sequence[str]) -> tuple[str, ...]:

@@ -97,7 +97,7 @@ def _ict_head(detail: str, path: Path) -> Head:
         uv=uv,
         material=material,
         parts=label_vertices(points, tris, material, uv, marks),
-        identity_basis=np.concatenate([identity, asymmetries(identity, points, ASYMMETRIC)]),
+        identity_basis=np.concatenate([identity, asymmetries(identity[:ASYMMETRIC], points)]),
         expression_basis=expression,
         expression_names=check_names(names),
         landmarks=marks,

@@ -137,12 +137,11 @@ def label_atlas(marks: FloatArray, size: int, chin: float, brows: float = 1.0) -
 
 def neck_outline(marks: FloatArray, chin: float) -> FloatArray:
     """Return the region below the jaw line and behind the ears, float32 (M, 2)."""
-    jaw = marks[[2, *range(3, 14), 14]].copy()
+    jaw = marks[3:14].copy()
     jaw[:, 1] += 0.012 * np.clip(1 - np.abs(np.linspace(-1, 1, len(jaw))), 0, 1)
-    left = np.array([[0.0, SKIN_BOTTOM], [0.0, jaw[0, 1] - 0.02], [0.12, jaw[0, 1] - 0.02]])
-    left = np.concatenate([left, [[jaw[0, 0] - 0.03, jaw[0, 1] + 0.005]]])
-    right = np.array([[jaw[-1, 0] + 0.03, jaw[-1, 1] + 0.005], [0.88, jaw[-1, 1] - 0.02]])
-    right = np.concatenate([right, [[1.0, jaw[-1, 1] - 0.02], [1.0, SKIN_BOTTOM]]])
+    level = jaw[0, 1]
+    left = np.array([[0.0, SKIN_BOTTOM], [0.0, level]])
+    right = np.array([[1.0, level], [1.0, SKIN_BOTTOM]])
     bottom = np.array([[0.5, max(chin, SKIN_BOTTOM)]])
     return np.concatenate([left, jaw, right, bottom]).astype(np.float32)
 

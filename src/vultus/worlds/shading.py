@@ -149,7 +149,7 @@ def shade(
                 cosine = nx * lx + ny * ly + nz * lz
                 lit = 1.0
                 if k == 0 and shadows and cosine > -0.2:
-                    ox, oy, oz = px + 0.25 * nx, py + 0.25 * ny, pz + 0.25 * nz
+                    ox, oy, oz = px + 0.4 * nx, py + 0.4 * ny, pz + 0.4 * nz
                     sx = to_shadow[0, 0] * ox + to_shadow[0, 1] * oy + to_shadow[0, 2] * oz
                     sy = to_shadow[1, 0] * ox + to_shadow[1, 1] * oy + to_shadow[1, 2] * oz
                     sz = to_shadow[2, 0] * ox + to_shadow[2, 1] * oy + to_shadow[2, 2] * oz
