@@ -223,7 +223,7 @@ def warp(image: UInt8Array, maps: ArrayLike, size: int) -> UInt8Array:
     -------
     uint8 (N, size, size, 3); black outside the picture. Where a crop shrinks the picture by more
     than the square root of 2, its part of the picture is first reduced by area averaging to that
-    ratio, which keeps fine texture from aliasing.
+    ratio, which holds down the aliasing of fine texture.
 
     Raises
     ------
@@ -233,7 +233,7 @@ def warp(image: UInt8Array, maps: ArrayLike, size: int) -> UInt8Array:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise VultusError(f"warp needs uint8 (H, W, 3), got {image.dtype} {image.shape}")
     m = np.asarray(maps, np.float64).reshape(-1, 2, 3)
-    areas = np.abs(np.linalg.det(m[:, :, :2]))
+    areas = np.abs(m[:, 0, 0] * m[:, 1, 1] - m[:, 0, 1] * m[:, 1, 0])
     if not (np.isfinite(m).all() and (areas > 0).all()):
         raise VultusError("warp: a map is not finite or collapses the picture")
     crops = np.empty((len(m), size, size, 3), np.uint8)
