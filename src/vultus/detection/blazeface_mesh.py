@@ -71,8 +71,8 @@ class BlazeFaceMesh:
 
 def combined_score(score: FloatArray, presence: FloatArray) -> FloatArray:
     """Return what BlazeFace's scores and FaceMesh's presences, each in [0, 1], say together."""
-    combined: FloatArray = (0.9 + 0.1 * presence) * score + (1 - score) * presence / 2
-    return combined
+    combined = (0.9 + 0.1 * presence) * score + (1 - score) * presence / 2
+    return combined.astype(np.float32)
 
 
 def _faces(candidates: Candidates, meshes: Meshes, min_score: float) -> list[Face]:

@@ -45,7 +45,7 @@ _PADDING = 0.25
 
 #: How far a WIDER FACE box reaches beyond dlib's on the left, top, right and bottom, in sides of
 #: dlib's square: medians over faces found by both dlib and YuNet.
-_REACH = np.array([0.0, 0.0, 0.0, 0.0], np.float32)
+_REACH = np.array([-0.04, 0.17, -0.04, 0.05], np.float32)
 
 
 class DlibFrontal:
@@ -79,23 +79,33 @@ class DlibFrontal:
 
     def _find(self, image: UInt8Array, min_score: float) -> list[Face]:
         scanned, scale = _resized(image)
+        least = float(np.clip(min_score, 1e-6, 1 - 1e-6))
         # Below a confidence of -1 nearly every window counts as a face.
-        odds = np.clip(min_score, 1e-6, 1 - 1e-6) / (1 - np.clip(min_score, 1e-6, 1 - 1e-6))
-        threshold = max(float(np.log(odds)) / 2, -1.0)
+        threshold = max(np.log(least / (1 - least)) / 2, -1.0)
         rectangles, confidences, _ = self._detector().run(scanned, 0, threshold)
-        faces = []
-        for r, confidence in zip(rectangles, confidences, strict=True):
-            shape = self._predictor(scanned, r)
-            points = np.array([(p.x, p.y) for p in shape.parts()], np.float32)
-            # dlib's rectangles hold their last pixel.
-            edges = (r.left(), r.top(), r.right() + 1, r.bottom() + 1)
-            square = np.array(edges, np.float32)
-            box = (square + _REACH * (square[2] - square[0]) * (-1, -1, 1, 1)) / scale
-            score = float(1 / (1 + np.exp(-2 * confidence)))
-            keypoints = (keypoints_from_dlib(points) + 0.5) / scale - 0.5
-            if score >= min_score:
-                faces.append(Face(box, score, keypoints))
-        return sorted(faces, key=lambda face: -face.score)
+        faces = [
+            self._face(scanned, scale, rectangle, confidence)
+            for rectangle, confidence in zip(rectangles, confidences, strict=True)
+        ]
+        kept = [face for face in faces if face.score >= min_score]
+        return sorted(kept, key=lambda face: -face.score)
+
+    def _face(
+        self, scanned: UInt8Array, scale: FloatArray, rectangle: Any, confidence: float
+    ) -> Face:
+        parts = self._predictor(scanned, rectangle).parts()
+        points = np.array([(part.x, part.y) for part in parts], np.float32)
+        # dlib's rectangles hold their last pixel.
+        square = np.array(
+            [rectangle.left(), rectangle.top(), rectangle.right() + 1, rectangle.bottom() + 1],
+            np.float32,
+        )
+        reach = _REACH * (square[2] - square[0]) * np.array([-1, -1, 1, 1], np.float32)
+        return Face(
+            (square + reach) / np.tile(scale, 2),
+            float(1 / (1 + np.exp(-2 * confidence))),
+            (keypoints_from_dlib(points) + 0.5) / scale - 0.5,
+        )
 
     def _detector(self) -> Any:
         if not hasattr(self._local, "detector"):
@@ -103,16 +113,17 @@ class DlibFrontal:
         return self._local.detector
 
 
-def _resized(image: UInt8Array) -> tuple[UInt8Array, float]:
-    """Return the picture at the size that is scanned, and that size over the picture's."""
-    longest = max(image.shape[:2])
-    if longest <= DOUBLE_UP_TO:
-        return cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR), 2.0  # type: ignore[return-value]
-    if longest <= SHRINK_ABOVE:
-        return image, 1.0
-    scale = SHRINK_ABOVE / longest
-    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return small, scale  # type: ignore[return-value]
+def _resized(image: UInt8Array) -> tuple[UInt8Array, FloatArray]:
+    """Return the picture at the size that is scanned, and (2,) that size over the picture's."""
+    height, width = image.shape[:2]
+    longest = max(height, width)
+    wanted = 2.0 if longest <= DOUBLE_UP_TO else min(SHRINK_ABOVE / longest, 1.0)
+    if wanted == 1:
+        return image, np.ones(2, np.float32)
+    size = max(round(width * wanted), 1), max(round(height * wanted), 1)
+    method = cv2.INTER_LINEAR if wanted > 1 else cv2.INTER_AREA
+    scanned = np.asarray(cv2.resize(image, size, interpolation=method), np.uint8)
+    return scanned, np.array([size[0] / width, size[1] / height], np.float32)
 
 
 def keypoints_from_dlib(points: FloatArray) -> FloatArray:
@@ -134,14 +145,16 @@ def keypoints_from_dlib(points: FloatArray) -> FloatArray:
     float32 (5, 2).
     """
     goal = template("dlib150")
-    chip = similarity_transform(points, (_CHIP + _PADDING) / (1 + 2 * _PADDING) * goal.size)
+    # dlib counts from pixel edges.
+    places = (_CHIP + _PADDING) / (1 + 2 * _PADDING) * goal.size - 0.5
+    chip = similarity_transform(points, places)
     eyes = transform_points(chip, np.stack([points[2:4].mean(0), points[:2].mean(0)]))
     target = goal.points[:, 0] + 1j * goal.points[:, 1].astype(np.float64)
     centred = target - target.mean()
     residual = np.zeros(5, np.complex128)
     residual[:2] = target[:2] - (eyes[:, 0] + 1j * eyes[:, 1])
     system = np.stack([np.ones(3), centred[2:].conj()])
-    for _ in range(4):  # the right side holds the residuals' squares: a few rounds settle it
+    for _ in range(10):  # the right side holds the residuals' squares: rounds settle it
         known = np.array([residual[:2].sum(), (centred[:2].conj() * residual[:2]).sum()])
         wanted = np.array([0, (np.abs(residual) ** 2).sum()]) - known
         residual[2:] = np.linalg.lstsq(system, wanted, rcond=None)[0]
