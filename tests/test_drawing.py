@@ -198,6 +198,21 @@ def test_a_face_that_fills_the_picture_keeps_its_features_visible():
     assert not (mask & core(one, image.shape)).any()
 
 
+def test_a_plate_goes_to_the_end_of_a_full_picture_that_hides_no_feature():
+    low = Face([0, 0, 112, 112], 0.9, [(30, 12), (80, 12), (55, 25), (35, 38), (75, 38)])
+    mask = plate([low], ["Eileen"], canvas(112, 112))
+    assert extent(mask)[1] > 60
+
+
+def test_plates_of_close_faces_do_not_overlap():
+    faces = [face(200, 150, 40), face(245, 150, 40)]
+    labels = ["A rather long name", "Another long name"]
+    alone = [plate(faces, [labels[0], None], canvas()), plate(faces, [None, labels[1]], canvas())]
+    assert (alone[0] & alone[1]).any()
+    together = plate(faces, labels, canvas())
+    assert together.sum() == alone[0].sum() + alone[1].sum()
+
+
 def test_plates_of_neighbours_hide_neither_each_other_nor_a_face():
     faces = [face(x, y, 60) for y in (60, 190, 310) for x in (30, 130, 230, 330)]
     labels = [f"Person {i}" for i in range(12)]
@@ -286,10 +301,19 @@ def test_the_first_colours_differ_to_colour_blind_eyes(kind):
         assert np.linalg.norm(a - b) > 0.15
 
 
-@pytest.mark.parametrize("place", [(1e9, 1e9, 50), (-1e7, 5, 50), (0, 0, 1e8), (499, 399, 1e-3)])
-def test_faces_far_outside_or_of_odd_size_do_no_harm(place):
-    drawn = draw_faces(canvas(), [face(*place, pose=Pose(10, 10, 10))], ["far"])
-    assert drawn.shape == (400, 500, 3)
+@pytest.mark.parametrize("place", [(1e9, 1e9, 50), (-1e7, 5, 50), (150, -3e8, 90)])
+def test_faces_far_outside_leave_no_ink(place):
+    one = face(*place, pose=Pose(10, 10, 10))
+    np.testing.assert_array_equal(draw_faces(canvas(), [one]), canvas())
+    assert draw_faces(canvas(), [one], ["far"]).shape == (400, 500, 3)
+
+
+def test_a_face_much_larger_than_the_picture_shows_the_edges_inside():
+    drawn = draw_faces(canvas(), [face(30, 40, 2e8)], keypoints=False)
+    ink = of_colour(drawn, PALETTE[0])
+    assert ink[100:, 30].all()
+    assert ink[40, 100:].all()
+    assert not ink[60:, 50:].any()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (200, 3), (20, 20)])

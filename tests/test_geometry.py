@@ -101,6 +101,12 @@ def test_nms_of_nothing_and_of_equal_boxes():
     assert nms([[0, 0, 4, 4]] * 3, [0.1, 0.9, 0.9]).tolist() == [1]
 
 
+def test_an_overlap_of_just_the_limit_is_kept():
+    halves = [[0, 0, 10, 10], [0, 0, 10, 5]]
+    assert nms(halves, [0.9, 0.8], 0.5).tolist() == [0, 1]
+    assert nms(halves, [0.9, 0.8], 0.49).tolist() == [0]
+
+
 @pytest.mark.parametrize(
     ("box", "factor", "square", "expected"),
     [
@@ -199,8 +205,9 @@ def test_templates_are_named_read_only_and_inside_their_crop():
         ((0, 90, 0), (0, -1, 0), (1, 0, 0)),
         ((0, 0, 90), (0, 0, -1), (0, 1, 0)),
         ((30, 0, 90), (0.5, 0, -np.sqrt(0.75)), (0, 1, 0)),
+        ((30, 90, 0), (0.5, -np.sqrt(0.75), 0), (np.sqrt(0.75), 0.5, 0)),
     ],
-    ids=["frontal", "yaw: nose to the right", "pitch: nose up", "roll: clockwise", "yaw and roll"],
+    ids=["frontal", "nose to the right", "nose up", "clockwise", "yaw and roll", "yaw and pitch"],
 )
 def test_heads_turn_as_the_conventions_say(angles, nose, image_right):
     rotation = head_rotation(*angles)
@@ -294,6 +301,14 @@ def test_stripes_too_fine_for_the_crop_fade_instead_of_beating(reduction):
     matrix = about(similarity(1 / reduction, 0, 0, 0), (300, 300), (23.4, 23.4))
     plain = cv2.warpAffine(image, matrix, (48, 48))[4:-4, 4:-4]
     assert warp(image, matrix, 48)[0][4:-4, 4:-4].std() < 0.6 * plain.std()
+
+
+@pytest.mark.parametrize("reduction", [1.2, 1.5, 2, 3.3, 6.1])
+@pytest.mark.parametrize("degrees", [0, 37, 90, 200])
+def test_inside_the_picture_no_crop_has_dark_edges(reduction, degrees):
+    image = np.full((500, 600, 3), 180, np.uint8)
+    matrix = about(similarity(1 / reduction, degrees, 0, 0), (290.3, 255.8), (15.5, 15.5))
+    assert (warp(image, matrix, 32) == 180).all()
 
 
 def test_where_the_picture_ends_the_crop_is_black():

@@ -334,7 +334,8 @@ def test_a_mutilated_file_gives_a_picture_or_an_image_error(kind, edits, cut):
             message = str(error)
             assert message.startswith(f"{len(data):,} bytes: ")
             assert message.isprintable()
-            assert "/" not in message
+            assert "site-packages" not in message
+            assert str(Path.cwd()) not in message
             return
     assert pixels.dtype == np.uint8
     assert pixels.ndim == 3
