@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vultus.errors import ConfigError
+from vultus.measure.allpairs import AllPairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,52 +140,55 @@ class Calibration:
 
 
 def calibrate(
-    genuine: NDArray[np.float32],
-    impostor: NDArray[np.float32],
+    pairs: AllPairs,
     *,
+    space: str,
+    detector: str,
+    data: str,
+    command: str,
     points: int = 120,
     min_errors: int = 10,
-    **facts: Any,
 ) -> Calibration:
     """Measure the error rates of a grid of thresholds.
 
     Parameters
     ----------
-    genuine, impostor
-        Cosine similarities (G,) and (I,) of comparisons of the same and of different people.
+    pairs
+        All comparisons of a set of faces.
+    space, detector, data, command
+        Stored with the calibration.
     points
-        How many thresholds are stored, evenly spaced in log FMR.
+        How many thresholds are stored, evenly spaced in log FMR from 0.5 down.
     min_errors
         The strictest stored FMR rests on at least this many false matches, so that its relative
         error stays bounded.
-    facts
-        The remaining fields of :class:`Calibration`.
 
     Raises
     ------
     ConfigError
         If there are too few comparisons.
     """
-    if len(genuine) < 2 or len(impostor) < 10 * min_errors:
+    if pairs.n_genuine < 2 or pairs.n_impostor < 10 * min_errors:
         raise ConfigError(
-            f"too few comparisons to calibrate: {len(genuine)} genuine, {len(impostor)} impostor"
+            f"too few comparisons to calibrate: {pairs.n_genuine} genuine, "
+            f"{pairs.n_impostor} impostor"
         )
-    descending = np.sort(np.asarray(impostor, np.float32))[::-1]
-    errors = np.unique(
-        np.geomspace(min_errors, len(descending) * 0.5, points).round().astype(np.int64)
-    )[::-1]
-    # Accept at or above the threshold: the k-th highest impostor lets exactly k impostors in.
-    thresholds = np.unique(np.round(descending[errors - 1].astype(np.float64), 6))
-    ascending = descending[::-1]
-    fmr = 1 - np.searchsorted(ascending, thresholds, side="left") / len(ascending)
-    fnmr = np.searchsorted(np.sort(genuine), thresholds, side="left") / len(genuine)
+    rates = np.geomspace(0.5, min_errors / pairs.n_impostor, points)
+    exact = [pairs.threshold_at_far(float(rate)) for rate in rates]
+    # Rounded up, so that the rate asked for is kept.
+    thresholds = np.unique(np.ceil(np.array(exact) * 1e6) / 1e6)
     return Calibration(
-        n_genuine=len(genuine),
-        n_impostor=len(impostor),
+        space=space,
+        detector=detector,
+        data=data,
+        n_people=len(np.unique(pairs.people)),
+        n_faces=len(pairs.people),
+        n_genuine=pairs.n_genuine,
+        n_impostor=pairs.n_impostor,
         thresholds=tuple(float(t) for t in thresholds),
-        fmr=tuple(float(f"{v:.4g}") for v in fmr),
-        fnmr=tuple(float(f"{v:.4g}") for v in fnmr),
-        **facts,
+        fmr=tuple(float(f"{pairs.fmr(float(t)):.4g}") for t in thresholds),
+        fnmr=tuple(float(f"{pairs.fnmr(float(t)):.4g}") for t in thresholds),
+        command=command,
     )
 
 

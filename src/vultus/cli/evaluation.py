@@ -1,0 +1,126 @@
+"""Commands that run protocols: evaluate lfw, orl, folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vultus.cli.output import (
+    JsonOption,
+    ProviderOption,
+    ThreadsOption,
+    print_json,
+    progress_bar,
+    table,
+)
+from vultus.cli.pictures import make_analyzer
+
+if TYPE_CHECKING:
+    from vultus.evaluation import Report
+
+app = typer.Typer(
+    help="Measure recognition on a data set, by its protocol, with intervals.",
+    no_args_is_help=True,
+)
+
+RootArgument = Annotated[Path, typer.Argument(help="Folder of the data set.", show_default=False)]
+OutOption = Annotated[
+    Path | None, typer.Option(help="Folder for report.json, scores.csv.gz and plots.")
+]
+SvgOption = Annotated[bool, typer.Option("--svg", help="Plots as SVG instead of PNG.")]
+
+
+@app.command()
+def lfw(
+    root: RootArgument,
+    view: Annotated[
+        int | None,
+        typer.Option(min=1, max=2, help="1 development, 2 reporting; 2 where its list is there."),
+    ] = None,
+    out: OutOption = None,
+    svg: SvgOption = False,
+    json: JsonOption = False,
+    provider: ProviderOption = "cpu",
+    threads: ThreadsOption = None,
+) -> None:
+    """Verify the pairs of Labeled Faces in the Wild, detection included."""
+    from vultus.evaluation import evaluate_lfw
+
+    _run(evaluate_lfw, root, out, svg, json, provider, threads, view=view)
+
+
+@app.command()
+def orl(
+    root: RootArgument,
+    seed: Annotated[int, typer.Option(help="Of the division of people.")] = 0,
+    out: OutOption = None,
+    svg: SvgOption = False,
+    json: JsonOption = False,
+    provider: ProviderOption = "cpu",
+    threads: ThreadsOption = None,
+) -> None:
+    """Identify from one enrolled picture a person, closed and open set (ORL and its like)."""
+    from vultus.evaluation import evaluate_orl
+
+    _run(evaluate_orl, root, out, svg, json, provider, threads, seed=seed)
+
+
+@app.command()
+def folder(
+    root: RootArgument,
+    seed: Annotated[int, typer.Option(help="Of the division of people.")] = 0,
+    out: OutOption = None,
+    svg: SvgOption = False,
+    json: JsonOption = False,
+    provider: ProviderOption = "cpu",
+    threads: ThreadsOption = None,
+) -> None:
+    """Verify, identify and cluster your own people: one folder of pictures each.
+
+    Thresholds come from one half of the people and are applied to the other.
+    """
+    from vultus.evaluation import evaluate_folder
+
+    _run(evaluate_folder, root, out, svg, json, provider, threads, seed=seed)
+
+
+def _run(
+    protocol: Callable[..., Report],
+    root: Path,
+    out: Path | None,
+    svg: bool,
+    json: bool,
+    provider: str,
+    threads: int | None,
+    **options: Any,
+) -> None:
+    analyzer = make_analyzer(provider, threads)
+    with progress_bar("Embedding", None) as step:
+        report = protocol(root, analyzer=analyzer, progress=step, **options)
+    written = report.write(out, suffix=".svg" if svg else ".png") if out else []
+    if json:
+        print_json(report.to_dict())
+        return
+    rows = [
+        [name, f"{e.value:.4f}" if e.estimable else "not estimable", _interval(e), e.n, e.note]
+        for name, e in report.figures.items()
+    ]
+    table(("figure", "value", "95 % interval", "n", "note"), rows, title=report.protocol)
+    facts = [[name, _short(value)] for name, value in (report.system | report.facts).items()]
+    table(("", ""), facts)
+    for path in written:
+        typer.echo(path)
+
+
+def _interval(estimate: Any) -> str:
+    return f"{estimate.low:.4f} to {estimate.high:.4f}" if estimate.estimable else ""
+
+
+def _short(value: Any, most: int = 8) -> str:
+    if isinstance(value, list):
+        more = f" and {len(value) - most} more" if len(value) > most else ""
+        return ", ".join(map(str, value[:most])) + more
+    return str(value)
