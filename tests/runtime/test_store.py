@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import sys
 import threading
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tiny_weights import PAYLOAD, files_of, make_store, make_weight
 
 from vultus.errors import ConfigError, WeightsError
 from vultus.runtime import Store, resolve
 from vultus.runtime.converters import CONVERTERS, Converter
-from vultus.runtime.manifest import DistributionMember, PackagedFile, Weight
+from vultus.runtime.manifest import PackagedFile
 from vultus.runtime.sources import copy_stream
-
-PAYLOAD = b"weights of a very small network" * 100
 
 CALLS: list[int] = []
 
@@ -27,56 +24,6 @@ def shout(data: bytes) -> bytes:
     """Converter of these tests: counts its calls."""
     CALLS.append(len(data))
     return data.upper()
-
-
-def make_weight(source: object = None, payload: bytes = PAYLOAD, **changes: object) -> Weight:
-    source = source or DistributionMember(
-        "tiny-models", "1.0", "tiny_models/net.bin", "wheel", ("0" * 64,)
-    )
-    weight = Weight(
-        id="net",
-        task="recognition",
-        source=source,  # type: ignore[arg-type]
-        sha256=hashlib.sha256(payload).hexdigest(),
-        bytes=len(payload),
-        licence="CC0-1.0",
-        commercial="yes",
-        homepage="https://example.org",
-        data="nothing",
-    )
-    return replace(weight, **changes)  # type: ignore[arg-type]
-
-
-def make_store(home: Path, weight: Weight, **options: object) -> Store:
-    return Store(home, weights={weight.id: weight}, **{"offline": True} | options)  # type: ignore[arg-type]
-
-
-def files_of(home: Path) -> list[str]:
-    """Names of everything kept, but for the locks."""
-    found = [p.relative_to(home) for p in home.rglob("*") if p.is_file()]
-    return sorted(str(p) for p in found if p.parts[0] != "locks")
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("VULTUS_HOME", "VULTUS_OFFLINE", "VULTUS_ALLOW_LICENSES"):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An installed distribution that must not be imported; returns its data file."""
-    site = tmp_path / "site"
-    package = site / "tiny_models"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text("raise SystemExit('imported')")
-    (package / "net.bin").write_bytes(PAYLOAD)
-    info = site / "tiny_models-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-models\nVersion: 1.0\n")
-    monkeypatch.syspath_prepend(str(site))
-    return package / "net.bin"
 
 
 @pytest.fixture
@@ -293,59 +240,3 @@ def test_progress_counts_up_to_the_size(home: Path, installed: Path) -> None:
     make_store(home, make_weight()).fetch("net", lambda done, total: seen.append((done, total)))
     assert seen[-1] == (len(PAYLOAD), len(PAYLOAD))
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
-
-
-@pytest.fixture
-def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with one wheel, the only thing that pip may use; returns the wheel."""
-    folder = tmp_path / "index"
-    folder.mkdir()
-    wheel = folder / "tiny_models-1.0-py3-none-any.whl"
-    info = "tiny_models-1.0.dist-info"
-    with zipfile.ZipFile(wheel, "w") as bundle:
-        bundle.writestr("tiny_models/net.bin", PAYLOAD)
-        bundle.writestr(
-            f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny-models\nVersion: 1.0\n"
-        )
-        bundle.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        bundle.writestr(f"{info}/RECORD", "")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
-    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    return wheel
-
-
-def from_wheel(wheel: Path, **changes: str) -> Weight:
-    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    source = DistributionMember("tiny-models", "1.0", "tiny_models/net.bin", "wheel", (digest,))
-    return make_weight(replace(source, **changes))  # type: ignore[arg-type]
-
-
-def test_distribution_that_is_not_installed_comes_through_pip(home: Path, index: Path) -> None:
-    store = make_store(home, from_wheel(index), offline=False)
-    assert store.resolve("net").read_bytes() == PAYLOAD
-    assert files_of(home) == [str(store.path("net").relative_to(home))]
-
-
-def test_archive_of_another_hash_is_not_opened(home: Path, index: Path) -> None:
-    weight = from_wheel(index)
-    index.write_bytes(index.read_bytes() + b" ")
-    with pytest.raises(WeightsError, match=r"pip could not download tiny-models==1\.0"):
-        make_store(home, weight, offline=False).resolve("net")
-    assert files_of(home) == []
-
-
-def test_archive_without_the_member(home: Path, index: Path) -> None:
-    weight = from_wheel(index, member="tiny_models/other.bin")
-    with pytest.raises(WeightsError, match=r"no member 'tiny_models/other\.bin'"):
-        make_store(home, weight, offline=False).resolve("net")
-    assert files_of(home) == []
-
-
-def test_member_of_another_hash(home: Path, index: Path) -> None:
-    weight = replace(from_wheel(index), sha256="0" * 64)
-    with pytest.raises(WeightsError, match="the manifest states"):
-        make_store(home, weight, offline=False).resolve("net")
-    assert files_of(home) == []
