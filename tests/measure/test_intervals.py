@@ -89,7 +89,10 @@ def test_zero_events_count_people_not_trials() -> None:
 
 
 def test_one_person_alone_has_no_interval() -> None:
-    assert not rate([True, False], ["a", "a"]).estimable
+    estimate = rate([True, False], ["a", "a"])
+    assert estimate.value == 0.5
+    assert math.isnan(estimate.low)
+    assert "no interval" in str(estimate)
 
 
 @given(st.randoms(use_true_random=False))

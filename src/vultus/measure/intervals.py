@@ -66,6 +66,8 @@ class Estimate:
     def __str__(self) -> str:
         if not self.estimable:
             return f"not estimable (n={self.n}): {self.note}"
+        if math.isnan(self.low):
+            return f"{self.value:.4g} (no interval, n={self.n})"
         level = f"{self.confidence * 100:g} %"
         return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}] ({level}, n={self.n})"
 
@@ -262,7 +264,8 @@ def people_pairs(people: ArrayLike, n: int) -> tuple[Int, int]:
 
 def _robust(value: float, n: int, variance: float, n_people: int, confidence: float) -> Estimate:
     if n_people < 2:
-        return not_estimable(n, "all trials are of one person", confidence=confidence)
+        note = "all trials are of one person: no interval"
+        return Estimate(value, math.nan, math.nan, n, confidence, "none", note)
     variance *= n_people / (n_people - 1)
     independent = value * (1 - value) / n
     effective = n * min(1.0, independent / variance) if variance > 0 else float(n)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 #: Colours that stay apart under the common colour vision deficiencies (Okabe and Ito, 2008).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1, 2)))
+_DASHES = ("-", "--", ":", "-.")
 _DET_TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.4, 0.6, 0.8)
 _POINTS = 1000
 

@@ -1,7 +1,7 @@
 """Scores in files: the contract between systems and metrics.
 
 A CSV file (UTF-8, RFC 4180 quoting, gzip where the name ends in ``.gz``) with one header line and
-one line per comparison, search candidate or presentation, in these columns:
+exactly one line per comparison, search candidate or presentation, in these columns:
 
 ===================  ==============================================================================
 column               meaning
@@ -177,6 +177,8 @@ def _problem(score: Score) -> str | None:
         return f"label must be 'genuine' or 'impostor', got {score.label!r}"
     if not score.label:
         return "label is empty"
+    if any(end in field for field in score if isinstance(field, str) for end in "\r\n"):
+        return "a field holds a line break"
     return None
 
 
