@@ -1,0 +1,1 @@
+"""Answering for the result: bias, comparison with people, explanation, model cards."""
