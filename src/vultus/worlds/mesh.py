@@ -213,3 +213,22 @@ def sky_occlusion(points: FloatArray, triangles: IntArray, material: UInt8Array)
     eye[triangles[material == Material.EYE].ravel()] = True
     share[eye] = 0.55 + 0.45 * share[eye]
     return np.clip(share, 0.05, 1).astype(np.float32)
+
+
+def neighbour_mean(points: FloatArray, triangles: IntArray, rounds: int) -> FloatArray:
+    """Return vertices (V, 3) replaced by the mean of their neighbours, some rounds over."""
+    out = points.astype(np.float64)
+    pairs = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+    pairs = np.unique(np.sort(pairs, axis=1), axis=0)
+    count = np.bincount(pairs.ravel(), minlength=len(points)).astype(np.float64)[:, None]
+    for _ in range(rounds):
+        total = np.stack(
+            [
+                np.bincount(pairs[:, 0], out[pairs[:, 1], i], len(points))
+                + np.bincount(pairs[:, 1], out[pairs[:, 0], i], len(points))
+                for i in range(3)
+            ],
+            1,
+        )
+        out = np.where(count > 0, total / np.maximum(count, 1), out)
+    return out.astype(np.float32)

@@ -109,6 +109,9 @@ class View:
         uint8 (S, S), :class:`~vultus.worlds.chart.Part`; what glasses cover keeps its part.
     occluded
         bool (S, S), where glasses or a hat lie over the head.
+    infrared
+        float32 (S, S, 2) near-infrared radiance under a light beside the camera, premultiplied
+        with coverage, and coverage; None if no infrared atlas was given.
     landmarks, landmarks3d
         float32 (68, 2) pixels; (68, 3) centimetres in the camera frame.
     visible
@@ -124,11 +127,22 @@ class View:
     normals: FloatArray
     parts: UInt8Array
     occluded: BoolArray
+    infrared: FloatArray | None
     landmarks: FloatArray
     landmarks3d: FloatArray
     visible: BoolArray
     box: FloatArray
     keypoints: FloatArray
+
+
+#: The infrared illuminator: frontal, with a little ambient.
+FLASH = Lighting(
+    np.array([[0.0, 0.05, 0.99875]], np.float32),
+    np.array([[0.95, 0.95, 0.95]], np.float32),
+    np.full(3, 0.06, np.float32),
+    np.full(3, 0.05, np.float32),
+    shadows=False,
+)
 
 
 def draw(
@@ -142,6 +156,7 @@ def draw(
     lighting: Lighting,
     size: int,
     samples: int = 2,
+    infrared: Atlas | None = None,
 ) -> View:
     """Draw a mesh.
 
@@ -163,6 +178,8 @@ def draw(
         Side of the picture in pixels, at least 8.
     samples
         Colour samples per pixel side. Labels are taken at pixel centres.
+    infrared
+        Paint of the near-infrared picture, if one is wanted; its first channel counts.
 
     Raises
     ------
@@ -180,26 +197,35 @@ def draw(
     shadow, to_shadow = _shadow(mesh, turned, lighting)
     owner, _, weights = rasterise(screen, mesh.triangles, size, samples, NEAR)
     eye = np.array([0, 0, camera.distance], np.float32)
-    fine = shade(
-        owner,
-        weights,
-        turned,
-        normals,
-        mesh.triangles,
-        mesh.uv,
-        mesh.material,
-        mesh.occlusion,
-        atlas.colour,
-        eye,
-        lighting.directions,
-        lighting.colours,
-        lighting.sky,
-        lighting.ground,
-        shadow,
-        to_shadow,
-        SURFACES,
-        atlas.gloss,
-    )
+
+    def lit(atlas: Atlas, light: Lighting, cast: FloatArray, to_cast: FloatArray) -> FloatArray:
+        fine = shade(
+            owner,
+            weights,
+            turned,
+            normals,
+            mesh.triangles,
+            mesh.uv,
+            mesh.material,
+            mesh.occlusion,
+            atlas.colour,
+            eye,
+            light.directions,
+            light.colours,
+            light.sky,
+            light.ground,
+            cast,
+            to_cast,
+            SURFACES,
+            atlas.gloss,
+        )
+        return average(fine, samples)
+
+    radiance = lit(atlas, lighting, shadow, to_shadow)
+    beside = None
+    if infrared is not None:
+        none = np.empty((0, 0), np.float32), np.zeros((3, 4), np.float32)
+        beside = lit(infrared, FLASH, *none)[..., [0, 3]]
     owner, depth, weights = rasterise(screen, mesh.triangles, size, 1, NEAR)
     covering = np.isin(mesh.material, (Material.FRAME, Material.LENS, Material.CLOTH))
     occluded = (owner >= 0) & covering[owner]
@@ -221,11 +247,12 @@ def draw(
     )
     points = screen[landmarks]
     return View(
-        radiance=average(fine, samples),
+        radiance=radiance,
         depth=depth,
         normals=normal,
         parts=parts,
         occluded=occluded,
+        infrared=beside,
         landmarks=points[:, :2].copy(),
         landmarks3d=turned[landmarks],
         visible=_seen(points, depth),

@@ -142,13 +142,14 @@ def shade(
             strength, exponent = surfaces[m, 0], surfaces[m, 1]
             if m == SKIN:
                 strength *= gloss
-            rim = strength * (1.0 + 3.0 * (1.0 - min(max(facing, 0.0), 1.0)) ** 4)
+            grazing = (1.0 - min(max(facing, 0.0), 1.0)) ** 2
+            rim = strength * (1.0 + 3.0 * grazing * grazing)
             r, g, b, shine_r, shine_g, shine_b = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
             for k in range(directions.shape[0]):
                 lx, ly, lz = directions[k, 0], directions[k, 1], directions[k, 2]
                 cosine = nx * lx + ny * ly + nz * lz
                 lit = 1.0
-                if k == 0 and shadows and cosine > -0.2:
+                if k == 0 and shadows and cosine > -0.28:
                     ox, oy, oz = px + 0.4 * nx, py + 0.4 * ny, pz + 0.4 * nz
                     sx = to_shadow[0, 0] * ox + to_shadow[0, 1] * oy + to_shadow[0, 2] * oz
                     sy = to_shadow[1, 0] * ox + to_shadow[1, 1] * oy + to_shadow[1, 2] * oz
@@ -162,18 +163,22 @@ def shade(
                     )
                 lit *= 0.4 + 0.6 * open_sky
                 cr, cg, cb = colours[k, 0] * lit, colours[k, 1] * lit, colours[k, 2] * lit
-                # Light that wraps past the terminator, most in red (half-Lambert, per channel).
-                r += cr * max(0.0, (cosine + surfaces[m, 2]) / (1 + surfaces[m, 2])) ** 1.2
-                g += cg * max(0.0, (cosine + surfaces[m, 3]) / (1 + surfaces[m, 3])) ** 1.2
-                b += cb * max(0.0, (cosine + surfaces[m, 4]) / (1 + surfaces[m, 4])) ** 1.2
+                # Light that wraps past the terminator, most in red (wrapped Lambert per channel, softened where it ends).
+                tr = max(0.0, (cosine + surfaces[m, 2]) / (1 + surfaces[m, 2]))
+                tg = max(0.0, (cosine + surfaces[m, 3]) / (1 + surfaces[m, 3]))
+                tb = max(0.0, (cosine + surfaces[m, 4]) / (1 + surfaces[m, 4]))
+                r += cr * tr * (0.75 + 0.25 * tr)
+                g += cg * tg * (0.75 + 0.25 * tg)
+                b += cb * tb * (0.75 + 0.25 * tb)
                 if cosine > 0:
                     hx, hy, hz = lx + vx, ly + vy, lz + vz
                     length = math.sqrt(hx * hx + hy * hy + hz * hz) + 1e-12
                     half = max(0.0, (nx * hx + ny * hy + nz * hz) / length)
-                    shine = rim * half**exponent * (0.5 + 0.5 * cosine)
-                    shine_r += cr * shine
-                    shine_g += cg * shine
-                    shine_b += cb * shine
+                    if half > 0.4:
+                        shine = rim * half**exponent * (0.5 + 0.5 * cosine)
+                        shine_r += cr * shine
+                        shine_g += cg * shine
+                        shine_b += cb * shine
             up = 0.5 + 0.5 * ny
             r += open_sky * (up * sky[0] + (1 - up) * ground[0])
             g += open_sky * (up * sky[1] + (1 - up) * ground[1])

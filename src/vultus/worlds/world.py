@@ -1,0 +1,462 @@
+"""A world: draws any of its pictures by number, with every label."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vultus.errors import ConfigError
+from vultus.worlds import injection
+from vultus.worlds.appearance import Appearance, paint
+from vultus.worlds.camera import Camera, angles, rotation
+from vultus.worlds.capture import DOMAINS, capture
+from vultus.worlds.channels import (
+    face_temperature,
+    infrared_atlas,
+    masked_temperature,
+    sheet_infrared,
+    sheet_temperature,
+)
+from vultus.worlds.chart import Part
+from vultus.worlds.hair import glasses_mesh, hair_mesh, hat_mesh, scalp_of, style_named
+from vultus.worlds.heads import load_head
+from vultus.worlds.masks import masked_look, masked_shape, masked_weights
+from vultus.worlds.noise import linear
+from vultus.worlds.people import Person, person
+from vultus.worlds.render import Atlas, Mesh, View, draw, face_outline, five_points
+from vultus.worlds.scene import Shot, background, draw_shot, sample_lighting, sample_pose
+from vultus.worlds.sheets import Sheet, Shown, sample_sheet, show
+from vultus.worlds.spec import PoseSpec, WorldSpec
+from vultus.worlds.species import INJECTIONS, MASKS, SHEETS
+
+FloatArray = NDArray[np.float32]
+UInt8Array = NDArray[np.uint8]
+BoolArray = NDArray[np.bool_]
+
+#: Painted atlases kept in memory; one of 256 texels takes 0.8 MB, one of 512 takes 3 MB.
+ATLASES = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One generated picture with its labels; arrays as in :class:`~vultus.worlds.render.View`.
+
+    Parameters
+    ----------
+    index, identity
+        Number of the picture in its world, and of the person shown.
+    colour
+        uint8 (S, S, 3), sRGB.
+    depth
+        float32 (S, S) centimetres, infinite on the background.
+    pose
+        float32 (3,) yaw, pitch, roll in degrees of the face in the picture.
+    expression, emotion
+        float32 (E,) weights in the order of the head's names, and the label they were drawn for.
+    infrared, thermal
+        float32 (S, S): near-infrared radiance; degrees Celsius; None unless asked for.
+    domain, species
+        Labels.
+    live
+        Whether it is bona fide.
+    """
+
+    index: int
+    identity: int
+    colour: UInt8Array
+    depth: FloatArray
+    normals: FloatArray
+    parts: UInt8Array
+    occluded: BoolArray
+    landmarks: FloatArray
+    landmarks3d: FloatArray
+    visible: BoolArray
+    box: FloatArray
+    keypoints: FloatArray
+    pose: FloatArray
+    expression: FloatArray
+    emotion: str
+    infrared: FloatArray | None
+    thermal: FloatArray | None
+    domain: str
+    species: str
+
+    @property
+    def live(self) -> bool:
+        """Whether the presentation is bona fide."""
+        return self.species == "bona_fide"
+
+    def facts(self) -> dict[str, Any]:
+        """Return the labels that are not pictures as plain values for JSON."""
+        return {
+            "index": self.index,
+            "identity": self.identity,
+            "emotion": self.emotion,
+            "domain": self.domain,
+            "species": self.species,
+            "live": self.live,
+            "pose": self.pose.tolist(),
+            "box": self.box.tolist(),
+            "keypoints": self.keypoints.tolist(),
+            "landmarks": self.landmarks.tolist(),
+            "landmarks3d": self.landmarks3d.tolist(),
+            "visible": self.visible.tolist(),
+            "expression": self.expression.tolist(),
+        }
+
+
+class World:
+    """Pictures of a :class:`~vultus.worlds.spec.WorldSpec`, each a function of seed and number.
+
+    Safe to use from several threads; the same seed and number give the same bytes whatever was
+    drawn before, in whatever batch, by however many threads.
+    """
+
+    def __init__(self, spec: WorldSpec) -> None:
+        self.spec = spec
+        self.head = load_head(spec.head, spec.level)
+        self._scalp = scalp_of(self.head)
+        self._outline = face_outline(self.head.neutral, self.head.parts, self.head.landmarks)
+        self._texels = 256 if spec.level == "low" else 512
+        self._atlases: OrderedDict[Appearance, tuple[Atlas, Atlas]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def shot(self, seed: int, index: int) -> Shot:
+        """Draw the circumstances of a picture without drawing the picture."""
+        if index < 0:
+            raise ConfigError(f"picture numbers start at 0, got {index}")
+        return draw_shot(self.spec, self.head, seed, index)
+
+    def sample(self, seed: int, index: int) -> Sample:
+        """Draw one picture."""
+        return self.picture(self.shot(seed, index))
+
+    def picture(self, shot: Shot, *, moment: int = 0, sheet: Sheet | None = None) -> Sample:
+        """Draw the picture of given circumstances.
+
+        Parameters
+        ----------
+        shot
+            From :meth:`shot`, changed at will.
+        moment
+            Number of the frame of a clip; noise differs between frames, the scene does not.
+        sheet
+            Where an attack shows its picture, instead of a drawn one.
+        """
+        if shot.species in SHEETS:
+            return self._sheet(shot, moment, sheet or sample_sheet(shot.species, shot.rng("sheet")))
+        if shot.species in INJECTIONS:
+            return self._injected(shot, moment)
+        view = self.view(shot)
+        light = _over(view.radiance, background(shot, self.spec, self.spec.size))
+        view, light = self._occlude(shot, view, light)
+        colour = capture(light, shot.state, shot.rng("noise", moment))
+        thermal = None
+        if self.spec.channels:
+            heat = shot.rng("heat", moment)
+            if shot.species in MASKS and shot.species != "glasses":
+                thermal = masked_temperature(view, shot.room, shot.species, shot.who.offset, heat)
+            else:
+                thermal = face_temperature(view, shot.room, shot.who.offset, heat)
+        infrared = None if view.infrared is None else view.infrared[..., 0]
+        return self._labelled(shot, view, colour, shot.pose, infrared, thermal)
+
+    def view(self, shot: Shot, size: int | None = None) -> View:
+        """Draw the head of a shot without background, occluders and camera."""
+        look = masked_look(shot.species, shot.look)
+        atlas, dark_atlas = self._atlas(look)
+        mesh = self._mesh(shot)
+        return draw(
+            mesh,
+            atlas,
+            self.head.landmarks,
+            self._outline,
+            pose=shot.pose,
+            camera=shot.camera,
+            lighting=shot.lighting,
+            size=size or self.spec.size,
+            samples=self.spec.samples,
+            infrared=dark_atlas if self.spec.channels else None,
+        )
+
+    def _mesh(self, shot: Shot) -> Mesh:
+        head, who = self.head, shot.who
+        weights = masked_weights(shot.species, head, shot.weights)
+        rest = head.vertices(who.coefficients[None], np.zeros_like(weights)[None])[0]
+        vertices = head.vertices(who.coefficients[None], weights[None])[0]
+        vertices = masked_shape(shot.species, head, vertices, shot.rng("mask"))
+        mesh = Mesh(vertices, head.triangles, head.uv, head.material, head.parts, head.occlusion)
+        style = style_named(who.hair)
+        if style is not None:
+            strands = np.random.default_rng(who.look.seed)
+            mesh = mesh.joined(hair_mesh(self._scalp, rest, style, strands))
+        wear = shot.rng("worn")
+        if shot.glasses or shot.species == "glasses":
+            dark = shot.dark or shot.species == "glasses"
+            mesh = mesh.joined(glasses_mesh(head, rest, wear, dark=dark))
+        if shot.hat:
+            over = 0.7 + (0.0 if style is None else 0.5 * max(style.top, style.sides))
+            mesh = mesh.joined(hat_mesh(self._scalp, rest, wear, over))
+        return mesh
+
+    def _atlas(self, look: Appearance) -> tuple[Atlas, Atlas]:
+        with self._lock:
+            found = self._atlases.get(look)
+            if found is not None:
+                self._atlases.move_to_end(look)
+                return found
+        atlas = paint(self.head, look, self._texels)
+        made = (atlas, infrared_atlas(atlas, look))
+        with self._lock:
+            self._atlases[look] = made
+            while len(self._atlases) > ATLASES:
+                self._atlases.popitem(last=False)
+        return made
+
+    def _sheet(self, shot: Shot, moment: int, sheet: Sheet) -> Sample:
+        """Show a picture of the person again on paper or on a screen."""
+        size = self.spec.size
+        source, picture = self._source(shot, moment)
+        scale = len(picture) / source_size(size)
+        eyes = np.stack([source.landmarks[36:42], source.landmarks[42:48]]) * scale
+        shown = show(
+            picture,
+            sheet,
+            fill=min(shot.camera.fill * 1.05, 1.1),
+            size=size,
+            lighting=shot.lighting,
+            rng=shot.rng("reproduction"),
+            eyes=eyes,
+        )
+        behind_view = None
+        back = background(shot, self.spec, size)
+        if sheet.holes:
+            behind_view = self.view(replace(shot, species="bona_fide", who=self._attacker(shot)))
+            back = _over(behind_view.radiance, back)
+        light = _over(shown.radiance, back)
+        colour = capture(light, shot.state, shot.rng("noise", moment))
+        return self._labelled_sheet(shot, source, picture, shown, sheet, behind_view, colour, moment)
+
+    def _source(self, shot: Shot, moment: int) -> tuple[View, UInt8Array]:
+        """Draw the picture that an attacker shows: the person, well lit and nearly frontal."""
+        size = source_size(self.spec.size)
+        rng = shot.rng("source")
+        still = replace(
+            shot,
+            species="bona_fide",
+            pose=shot.pose
+            if shot.species == "replay"
+            else sample_pose(PoseSpec((-15, 15), (-8, 8), (-4, 4)), rng),
+            lighting=sample_lighting(self.spec.light, rng),
+            camera=Camera(float(rng.uniform(50, 120)), float(rng.uniform(0.6, 0.8))),
+        )
+        view = self.view(still, size)
+        light = _over(view.radiance, background(still, self.spec, size, "source background"))
+        state = DOMAINS["phone" if rng.random() < 0.6 else "studio"].sample(rng)
+        frame = moment if shot.species == "replay" else 0
+        return view, capture(light, state, shot.rng("source noise", frame))
+
+    def _attacker(self, shot: Shot) -> Person:
+        """Return who holds the sheet: someone else."""
+        numbers = self.spec.numbers
+        other = numbers[(shot.index + 1) % len(numbers)]
+        if other == shot.who.number:
+            other += 1
+        return person(self.head, self.spec.population, other, asymmetry=self.spec.asymmetry)
+
+    def _labelled_sheet(
+        self,
+        shot: Shot,
+        source: View,
+        picture: UInt8Array,
+        shown: Shown,
+        sheet: Sheet,
+        behind: View | None,
+        colour: UInt8Array,
+        moment: int,
+    ) -> Sample:
+        size = self.spec.size
+        on = shown.place[..., 0] >= 0
+        cell = np.clip(np.round(shown.place).astype(int), 0, len(picture) - 1)
+        parts = np.where(on & ~shown.cut, source.parts[cell[..., 1], cell[..., 0]], Part.BACKGROUND)
+        landmarks, space = _on_sheet(source, shown, sheet)
+        inside = ((landmarks >= 0) & (landmarks <= size - 1)).all(1)
+        corners = _on_picture(_box_corners(source.box), shown)
+        box = np.concatenate([corners.min(0), corners.max(0)]).astype(np.float32)
+        depth = shown.depth
+        if behind is not None:
+            depth = np.minimum(depth, np.where(np.isfinite(depth), np.inf, behind.depth + 2.0))
+            parts = np.where(shown.cut, behind.parts, parts)
+        infrared = thermal = None
+        if self.spec.channels:
+            tone = linear(picture.astype(np.float32) / 255) @ np.array([0.25, 0.6, 0.15], np.float32)
+            infrared = sheet_infrared(shown, sheet, tone[cell[..., 1], cell[..., 0]])
+            heat = shot.rng("heat", moment)
+            warm = None
+            if behind is not None:
+                warm = face_temperature(behind, shot.room, 0.0, heat)
+                under = ~np.isfinite(shown.depth)
+                infrared = np.where(under & (behind.infrared is not None), _nir(behind), infrared)
+            thermal = sheet_temperature(shown, sheet, shot.room, heat, warm)
+        view = replace(
+            source,
+            radiance=shown.radiance,
+            depth=depth,
+            normals=shown.normals,
+            parts=parts.astype(np.uint8),
+            occluded=np.zeros((size, size), bool),
+            landmarks=landmarks,
+            landmarks3d=space,
+            visible=source.visible & inside,
+            box=box,
+            keypoints=five_points(landmarks),
+        )
+        seen = angles(rotation(*sheet.pose) @ rotation(*shot.pose))
+        return self._labelled(shot, view, colour, seen, infrared, thermal)
+
+    def _injected(self, shot: Shot, moment: int) -> Sample:
+        """Draw a bona fide picture and tamper with its bytes."""
+        honest = self.picture(replace(shot, species="bona_fide"), moment=moment)
+        rng = shot.rng("injection")
+        if shot.species == "digital_replay":
+            colour = injection.replayed(honest.colour, rng)
+        elif shot.species == "generated":
+            colour = injection.resynthesised(honest.colour, rng)
+        elif shot.species == "adversarial":
+            epsilon = float(rng.choice([2.0, 4.0, 8.0]))
+            colour = injection.adversarial(honest.colour, rng, epsilon=epsilon)
+        else:
+            # The face of the victim on the actor who moves.
+            actor = self.picture(
+                replace(shot, species="bona_fide", who=self._attacker(shot)), moment=moment
+            )
+            colour = injection.swap(actor.colour, actor.landmarks, honest.colour, honest.landmarks)
+            honest = replace(actor, identity=shot.who.number)
+        return replace(honest, colour=colour, species=shot.species)
+
+    def _occlude(self, shot: Shot, view: View, light: FloatArray) -> tuple[View, FloatArray]:
+        """Put a hand-sized thing before part of the face."""
+        if not shot.occluder:
+            return view, light
+        import cv2
+
+        rng = shot.rng("occluder")
+        size = len(light)
+        span = view.box[2:] - view.box[:2]
+        centre = view.box[:2] + span * rng.uniform(0.1, 0.9, 2)
+        axes = span * rng.uniform(0.12, 0.35, 2)
+        mask = np.zeros((size, size), np.uint8)
+        ellipse = (tuple(centre.tolist()), tuple((2 * axes).tolist()), float(rng.uniform(0, 180)))
+        cv2.ellipse(mask, ellipse, 255, -1, cv2.LINE_AA)
+        cover = mask.astype(np.float32)[..., None] / 255
+        tint = rng.uniform(0.02, 0.6, 3) * shot.lighting.colours.sum(0)
+        hidden = mask > 127
+        column, row = np.clip(np.round(view.landmarks.T).astype(int), 0, size - 1)
+        near = np.float32(view.depth[np.isfinite(view.depth)].min() - 4.0)
+        return (
+            replace(
+                view,
+                depth=np.where(hidden, near, view.depth),
+                parts=np.where(hidden, np.uint8(Part.BACKGROUND), view.parts),
+                occluded=view.occluded | hidden,
+                normals=np.where(hidden[..., None], np.float32([0, 0, 1]), view.normals),
+                visible=view.visible & ~hidden[row, column],
+            ),
+            (light + (tint - light) * cover).astype(np.float32),
+        )
+
+    def _labelled(
+        self,
+        shot: Shot,
+        view: View,
+        colour: UInt8Array,
+        pose: tuple[float, float, float],
+        infrared: FloatArray | None,
+        thermal: FloatArray | None,
+    ) -> Sample:
+        return Sample(
+            index=shot.index,
+            identity=shot.who.number,
+            colour=colour,
+            depth=view.depth,
+            normals=view.normals,
+            parts=view.parts,
+            occluded=view.occluded,
+            landmarks=view.landmarks,
+            landmarks3d=view.landmarks3d,
+            visible=view.visible,
+            box=view.box,
+            keypoints=view.keypoints,
+            pose=np.array(pose, np.float32),
+            expression=shot.weights,
+            emotion=shot.emotion,
+            infrared=infrared,
+            thermal=thermal,
+            domain=shot.domain.name,
+            species=shot.species,
+        )
+
+
+def source_size(size: int) -> int:
+    """Return the side of the picture that an attack shows again."""
+    return int(min(max(1.5 * size, 128), 512))
+
+
+def _over(front: FloatArray, back: FloatArray) -> FloatArray:
+    return np.asarray(front[..., :3] + (1 - front[..., 3:]) * back, np.float32)
+
+
+def _nir(view: View) -> FloatArray:
+    return view.infrared[..., 0] if view.infrared is not None else np.zeros_like(view.depth)
+
+
+def _box_corners(box: FloatArray) -> FloatArray:
+    x1, y1, x2, y2 = box
+    return np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)], np.float32)
+
+
+def _on_picture(points: FloatArray, shown: Shown) -> FloatArray:
+    """Map points (K, 2) of the shown picture to the camera's, by a homography fitted to the sheet.
+
+    A bent sheet deviates from the plane by less than a pixel at the curvatures in use.
+    """
+    import cv2
+
+    rows, columns = np.nonzero(shown.place[..., 0] >= 0)
+    if len(rows) < 8:
+        return np.full((len(points), 2), -1e3, np.float32)
+    step = max(len(rows) // 400, 1)
+    here = np.stack([columns, rows], 1)[::step].astype(np.float32)
+    there = shown.place[rows, columns][::step]
+    matrix, _ = cv2.findHomography(there, here, 0)
+    return np.asarray(
+        cv2.perspectiveTransform(points[None].astype(np.float32), matrix)[0], np.float32
+    )
+
+
+def _on_sheet(source: View, shown: Shown, sheet: Sheet) -> tuple[FloatArray, FloatArray]:
+    """Return where the landmarks of the shown picture appear, and their places in space."""
+    flat = _on_picture(source.landmarks, shown)
+    size = len(shown.depth)
+    column, row = np.clip(np.round(flat.T).astype(int), 0, size - 1)
+    depth = shown.depth[row, column]
+    depth = np.where(np.isfinite(depth), depth, np.median(shown.depth[np.isfinite(shown.depth)]))
+    middle = float(np.median(depth))
+    # The camera frame's origin lies at the centre of the sheet.
+    focal = _focal(shown, sheet, middle)
+    x = (flat[:, 0] - (size - 1) / 2) * depth / focal
+    y = -(flat[:, 1] - (size - 1) / 2) * depth / focal
+    return flat, np.stack([x, y, middle - depth], 1).astype(np.float32)
+
+
+def _focal(shown: Shown, sheet: Sheet, depth: float) -> float:
+    on = shown.place[..., 1] >= 0
+    rows = np.flatnonzero(on.any(1))
+    span = shown.place[..., 1][on]
+    share = max((span.max() - span.min()) / max(span.max(), 1.0), 1e-3)
+    return float(len(rows) * depth / (sheet.height * share))
