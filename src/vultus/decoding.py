@@ -79,6 +79,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _ORIENTATION, _BITS_PER_SAMPLE, _PHOTOMETRIC = 274, 258, 262
+_TILE_WIDTH, _TILE_LENGTH = 322, 323
 
 _STRIP_ROWS = 64
 _WARNINGS = threading.Lock()
@@ -170,6 +171,10 @@ def decode(data: bytes, source: str, limits: Limits, *, truncated: bool = False)
     if image.info.get("progressive") and data.count(b"\xff\xda") > _MAX_SCANS:
         raise ImageError(source, f"a progressive JPEG of more than {_MAX_SCANS} scans is refused")
     try:
+        if isinstance(image, TiffImageFile) and _TILE_WIDTH in image.tag_v2:
+            # A tile may be larger than the picture, and is decoded whole.
+            tile = image.tag_v2[_TILE_WIDTH], image.tag_v2[_TILE_LENGTH]
+            limits.check_size(*tile, source)
         pixels = rgb(image, source)
     except ImageError:
         raise
