@@ -39,6 +39,8 @@ _ONE_BY_ONE = 4
 _BATCH = 64
 # What 16-bit rounding and float32 sums may add to the error.
 _SLACK = 2e-4
+# Below every similarity, above minus infinity.
+_NOTHING = np.float32(-1e30)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,73 +146,99 @@ class ExactIndex:
         """
         found: list[tuple[IndexArray, FloatArray]] = []
         for start in range(0, len(queries), _BATCH):
-            found += self._search(queries[start : start + _BATCH], k, mask)
+            part = queries[start : start + _BATCH]
+            which, rows, cosines = self.neighbours(part, k, mask=mask)
+            ends = np.searchsorted(which, np.arange(len(part) + 1)).tolist()
+            found += [(rows[a:b], cosines[a:b]) for a, b in pairwise(ends)]
         return found
 
-    def _search(
-        self, queries: FloatArray, k: int, mask: BoolArray | None
-    ) -> list[tuple[IndexArray, FloatArray]]:
-        codes, steps, residuals = _encode_queries(queries)
-        error = max((b.error for b in self._blocks), default=0.0)
-        margin = 2 * (residuals * (1 + error) + error + _SLACK)
-        best = np.full((len(queries), k), -np.inf, np.float32)
-        kept: list[tuple[IndexArray, IndexArray, FloatArray]] = []
-        for number, block, similarity in self._scan(codes, steps):
-            if mask is not None:
-                offset = self._offsets[number]
-                similarity[:, : block.n][:, ~mask[offset : offset + block.n]] = -np.inf
-            best = _raise_floor(best, similarity)
-            rows, columns = np.nonzero(similarity >= np.maximum(best[:, :1] - margin[:, None], -2))
-            kept.append((rows, columns + self._offsets[number], similarity[rows, columns]))
-        return self._rescore(queries, k, best[:, 0] - margin, kept)
-
-    def _scan(
-        self, codes: NDArray[np.uint8], steps: FloatArray
-    ) -> Iterator[tuple[int, _Block, FloatArray]]:
-        """Yield each block's number, block and approximate cosines, float32 (M, capacity)."""
-        run = _kernel(self.threads)
-        for number, block in enumerate(self._blocks):
-            if len(codes) <= _ONE_BY_ONE:
-                sums = np.concatenate(
-                    [run(codes[i : i + 1], block.coarse) for i in range(len(codes))]
-                )
-            else:
-                sums = run(codes, block.coarse)
-            sums -= block.bias
-            similarity = sums.astype(np.float32)
-            similarity *= block.scale
-            similarity *= steps[:, None]
-            similarity[:, block.n :] = -np.inf
-            yield number, block, similarity
-
-    def _rescore(
+    def neighbours(
         self,
         queries: FloatArray,
         k: int,
-        floor: FloatArray,
-        kept: list[tuple[IndexArray, IndexArray, FloatArray]],
-    ) -> list[tuple[IndexArray, FloatArray]]:
+        *,
+        mask: BoolArray | None = None,
+        at_least: float = -np.inf,
+    ) -> tuple[IndexArray, IndexArray, FloatArray]:
+        """Return the k most similar vectors of each query, as three flat arrays.
+
+        Parameters
+        ----------
+        queries
+            Unit vectors, float32 (M, D), some hundreds at most: memory grows with M.
+        k, mask
+            As in :meth:`search`.
+        at_least
+            Leave out vectors whose cosine is lower.
+
+        Returns
+        -------
+        Numbers of queries, numbers of vectors (both int64), and cosines (float32), ordered by
+        query, then best first.
+        """
+        codes, steps, residuals = _encode_queries(queries)
+        error = max((b.error for b in self._blocks), default=0.0)
+        margin = ((residuals * (1 + error) + error + _SLACK) / steps).astype(np.float32)
+        lowest = np.float32(at_least) / steps - margin
+        best = np.full((len(queries), k), -np.inf, np.float32)
+        kept: list[tuple[IndexArray, IndexArray, FloatArray]] = []
+        for number, block, similarity in self._scan(codes):
+            if mask is not None:
+                allowed = mask[self._offsets[number] : self._offsets[number + 1]]
+                similarity[:, : block.n][:, ~allowed] = -np.inf
+            best = _raise_floor(best, similarity)
+            floor = np.maximum(np.maximum(best[:, 0] - 2 * margin, lowest), _NOTHING)
+            places = np.flatnonzero(similarity >= floor[:, None])
+            which, columns = np.divmod(places, similarity.shape[1])
+            kept.append((which, columns + self._offsets[number], similarity.reshape(-1)[places]))
         if not kept:
-            return [(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries)
+            return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
         which, rows, rough = (np.concatenate(parts) for parts in zip(*kept, strict=True))
-        likely = rough >= floor[which]
+        likely = rough >= best[which, 0] - 2 * margin[which]
         which, rows = which[likely], rows[likely]
+        exact = self._cosines(queries, which, rows)
+        return _best_of_each(which, rows, exact, k, at_least)
+
+    def _scan(self, codes: NDArray[np.uint8]) -> Iterator[tuple[int, _Block, FloatArray]]:
+        """Yield each block's number, the block, and cosines in steps of the query codes.
+
+        float32 (M, capacity), minus infinity where there is no vector.
+        """
+        run = _kernel(self.threads)
+        for number, block in enumerate(self._blocks):
+            if len(codes) <= _ONE_BY_ONE:
+                sums = np.concatenate([run(code[None], block.coarse) for code in codes])
+            else:
+                sums = run(codes, block.coarse)
+            sums -= block.bias
+            similarity = np.multiply(sums, block.scale, dtype=np.float32, casting="unsafe")
+            similarity[:, block.n :] = -np.inf
+            yield number, block, similarity
+
+    def _cosines(self, queries: FloatArray, which: IndexArray, rows: IndexArray) -> FloatArray:
+        """Return precise cosines, float32 (P,), of pairs of queries and vectors."""
         exact = np.empty(len(rows), np.float32)
         numbers = np.searchsorted(self._offsets, rows, side="right") - 1
         for number in np.unique(numbers):
-            block, (picked,) = self._blocks[number], np.nonzero(numbers == number)
-            local = rows[picked] - self._offsets[number]
-            for start in range(0, len(local), _CHUNK):
-                part = slice(start, start + _CHUNK)
-                fine = block.fine[local[part]].astype(np.float32)
-                dots = np.einsum("nd,nd->n", fine, queries[which[picked[part]]])
-                exact[picked[part]] = dots * block.scale[local[part]]
-        order = np.lexsort((rows, -exact, which))
-        which, rows, exact = which[order], rows[order], np.clip(exact[order], -1, 1)
-        ends = np.searchsorted(which, np.arange(len(queries) + 1))
-        return [
-            (rows[a : min(a + k, b)], exact[a : min(a + k, b)]) for a, b in pairwise(ends.tolist())
-        ]
+            block, pairs = self._blocks[number], np.flatnonzero(numbers == number)
+            for start in range(0, len(pairs), _CHUNK):
+                some = pairs[start : start + _CHUNK]
+                local = rows[some] - self._offsets[number]
+                fine = block.fine[local].astype(np.float32)
+                dots = np.einsum("nd,nd->n", fine, queries[which[some]])
+                exact[some] = dots * block.scale[local]
+        return np.clip(exact, -1, 1)
+
+
+def _best_of_each(
+    which: IndexArray, rows: IndexArray, cosines: FloatArray, k: int, at_least: float
+) -> tuple[IndexArray, IndexArray, FloatArray]:
+    order = np.lexsort((rows, -cosines, which))
+    order = order[cosines[order] >= at_least]
+    sorted_which = which[order]
+    rank = np.arange(len(order)) - np.searchsorted(sorted_which, sorted_which)
+    order = order[rank < k]
+    return which[order], rows[order], cosines[order]
 
 
 def _raise_floor(best: FloatArray, similarity: FloatArray) -> FloatArray:
@@ -235,7 +263,7 @@ def _encode_queries(queries: FloatArray) -> tuple[NDArray[np.uint8], FloatArray,
     steps = np.maximum(np.abs(queries).max(1), np.float32(1e-30)) / np.float32(_QUERY)
     rounded = np.rint(queries / steps[:, None])
     residuals = np.linalg.norm(queries - rounded * steps[:, None], axis=1)
-    # Block scales are of fine codes; the scan multiplies coarse ones.
+    # Blocks' scales are of fine codes; the scan multiplies coarse ones.
     return (rounded + (_QUERY + 1)).astype(np.uint8), steps * np.float32(_RATIO), residuals
 
 
