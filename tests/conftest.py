@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from vultus.analysis import Analyzer
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -26,6 +30,48 @@ def astronaut() -> np.ndarray:
     from skimage import data
 
     return data.astronaut()
+
+
+@pytest.fixture(scope="session")
+def grace_hopper() -> np.ndarray:
+    """uint8 (600, 512, 3): US Navy portrait of Grace Hopper, public domain, from matplotlib."""
+    from importlib import resources
+
+    from vultus.images import open_image
+
+    portrait = resources.files("matplotlib") / "mpl-data" / "sample_data" / "grace_hopper.jpg"
+    return open_image(portrait.read_bytes())
+
+
+@pytest.fixture(scope="session")
+def analyzer() -> Analyzer:
+    """The default analyzer on one thread; skipped where its weights cannot be had offline."""
+    from vultus.analysis import Analyzer, default_weights
+    from vultus.errors import WeightsError
+    from vultus.runtime import resolve
+
+    try:
+        for weight in default_weights():
+            resolve(weight, offline=True)
+    except WeightsError as error:
+        pytest.skip(f"{error}: run 'vultus models get --default' first")
+    return Analyzer(threads=1)
+
+
+@pytest.fixture(scope="session")
+def portraits(
+    tmp_path_factory: pytest.TempPathFactory, astronaut: np.ndarray, grace_hopper: np.ndarray
+) -> Path:
+    """A folder of two people: ``collins`` with 2 pictures, ``hopper`` with 3, one of them small."""
+    from vultus.images import save_image
+
+    root = tmp_path_factory.mktemp("portraits")
+    for name, image in (("collins", astronaut), ("hopper", grace_hopper)):
+        (root / name).mkdir()
+        save_image(root / name / "portrait.png", image)
+        save_image(root / name / "mirrored.png", np.ascontiguousarray(image[:, ::-1]))
+    save_image(root / "hopper" / "small.jpg", np.ascontiguousarray(grace_hopper[::3, ::3]))
+    return root
 
 
 @pytest.fixture

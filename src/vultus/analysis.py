@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from typing import Any, Literal
 import numpy as np
 
 from vultus.detection import Detector, central, largest
+from vultus.detection.predictor import DEFAULT as DEFAULT_DETECTOR
+from vultus.detection.predictor import DETECTORS
 from vultus.errors import ImageError, NoFaceError
 from vultus.faces import Embedding, Face
 from vultus.geometry import UInt8Array, align
@@ -18,6 +21,9 @@ from vultus.images import Limits, describe, open_image
 from vultus.recognition import Embedder
 
 Subject = Literal["largest", "central", "only"]
+
+#: Recognition network used where none is named.
+DEFAULT_EMBEDDER = "dlib-resnet29"
 
 #: Pictures that are decoded, searched and embedded together in a stream.
 CHUNK = 16
@@ -81,8 +87,8 @@ class Analyzer:
         threads: int | None = None,
         limits: Limits | None = None,
     ) -> None:
-        self.detector = detector or Detector(provider=provider, threads=threads)
-        self.embedder = embedder or Embedder(provider=provider, threads=threads)
+        self.detector = detector or Detector(DEFAULT_DETECTOR, provider, threads)
+        self.embedder = embedder or Embedder(DEFAULT_EMBEDDER, provider, threads)
         self.limits = limits or Limits()
 
     def open(self, source: Any) -> UInt8Array:
@@ -210,6 +216,13 @@ class Analyzer:
             [face.replace(embedding=Embedding(next(vectors), space)) for face in group]
             for group in faces
         ]
+
+
+def default_weights() -> tuple[str, ...]:
+    """Return the ids of the weights that an analyzer uses by default, loading none of them."""
+    module, name = DETECTORS[DEFAULT_DETECTOR]
+    detector: tuple[str, ...] = getattr(importlib.import_module(module), name).weights
+    return (*detector, DEFAULT_EMBEDDER)
 
 
 def choose_subject(

@@ -115,6 +115,6 @@ def read_templates(path: Path | str) -> tuple[list[str], list[Embedding]]:
             with np.load(path, allow_pickle=False) as data:
                 space = str(data["space"])
                 sources, vectors = data["source"].tolist(), data["vector"]
-    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise ConfigError(f"{path}: cannot be read as templates: {error}") from error
     return sources, [Embedding(vector, space) for vector in vectors]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from vultus.cli.output import FAILED, JsonOption, note, print_json, table
+from vultus.cli.output import FAILED, JsonOption, byte_progress, note, print_json, table
 
 app = typer.Typer(help="Weights: what there is, its licence, where it lies.", no_args_is_help=True)
 
@@ -35,7 +36,7 @@ def list_(
         and (not commercial or w.commercial == "yes")
     ]
     if json:
-        print_json([w.to_dict() | {"status": runtime.verify(w.id)} for w in weights])
+        print_json([asdict(w) | {"status": runtime.verify(w.id)} for w in weights])
         return
     rows = [
         [w.id, w.task, w.licence, w.commercial, f"{w.bytes / 1e6:.1f} MB", runtime.verify(w.id)]
@@ -54,11 +55,16 @@ def get(
 ) -> None:
     """Fetch weights, verify them, and prepare them for use without a network."""
     from vultus import runtime
+    from vultus.analysis import default_weights
 
-    chosen = ids or [w.id for w in runtime.list_weights() if w.default or not default]
+    if ids:
+        chosen = ids
+    else:
+        chosen = list(default_weights()) if default else [w.id for w in runtime.list_weights()]
     paths = {}
     for name in chosen:
-        paths[name] = str(runtime.resolve(name))
+        with byte_progress(name) as step:
+            paths[name] = str(runtime.fetch(name, progress=step))
         if not json:
             typer.echo(f"{name}: {paths[name]}")
     if json:

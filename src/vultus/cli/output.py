@@ -80,6 +80,26 @@ def progress_bar(description: str, total: int | None) -> Iterator[Callable[[obje
         yield lambda _: progress.advance(task)
 
 
+@contextmanager
+def byte_progress(description: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Show how much of a file has come, on standard error, if that is a terminal.
+
+    Yields
+    ------
+    A function of the bytes so far and the total, or None where nothing is shown.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(description, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
     """Yield the items with a progress bar."""
     with progress_bar(description, total) as step:
