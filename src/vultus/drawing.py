@@ -208,9 +208,11 @@ def _draw_face(
         for point in face.landmarks:
             _dot(canvas, point, _LIGHT, max(0.8, 0.4 * line))
     if keypoints:
+        radius = max(0.7, min(0.9 * line + 0.5, 0.022 * side))
         for point in face.keypoints:
-            _dot(canvas, point, _DARK, max(2.2, 1.3 * line))
-            _dot(canvas, point, colour, max(1.4, 0.9 * line))
+            if radius > 1.2:
+                _dot(canvas, point, _DARK, radius + 0.8)
+            _dot(canvas, point, colour, radius)
     if pose and hasattr(face, "pose"):
         _draw_axes(canvas, face.keypoints[2], face.pose, 0.45 * side, max(1, round(line)))
 
@@ -221,7 +223,9 @@ def _draw_box(canvas: UInt8Array, face: Face, colour: Colour, line: int) -> None
     _polyline(canvas, [(x1, y1), (x2, y1), (x2, y2), (x1, y2)], colour, line, closed=True)
     for x, y, dx, dy in ((x1, y1, 1, 1), (x2, y1, -1, 1), (x2, y2, -1, -1), (x1, y2, 1, -1)):
         corner = [(x + dx * arm, y), (x, y), (x, y + dy * arm)]
-        _polyline(canvas, corner, colour, 2 * line + 1, halo=False)
+        # Thick corners would swallow a small box.
+        thick = 2 * line + 1 if arm > 10 * line else line
+        _polyline(canvas, corner, colour, thick, halo=False)
 
 
 def _draw_axes(canvas: UInt8Array, origin: ArrayLike, pose: Pose, length: float, line: int) -> None:
