@@ -45,8 +45,9 @@ def con(filters: np.ndarray, biases: np.ndarray, stride: int, pad: int) -> bytes
 
 
 def affine(gamma: np.ndarray, beta: np.ndarray) -> bytes:
-    shape = alias(1, len(gamma), 1, 1)
-    return string("affine_") + tensor(np.concatenate([gamma, beta])) + shape + shape + integer(0)
+    params = tensor(np.concatenate([gamma, beta]))
+    shapes = alias(1, len(gamma), 1, 1) + alias(1, len(beta), 1, 1)
+    return string("affine_") + params + shapes + integer(0)
 
 
 def pool(kind: str, window: int, stride: int) -> bytes:
@@ -67,14 +68,14 @@ ADD_PREV = string("add_prev_")
 WRAPPER = b""
 
 
-def network(size: int, means: Sequence[float], layers: Sequence[bytes]) -> bytes:
+def network(rows: int, columns: int, means: Sequence[float], layers: Sequence[bytes]) -> bytes:
     """Nest layers, given in order of computation, into a metric network's file."""
     versions = [1 if layer == WRAPPER else 2 for layer in layers]
     versions[0] = 3
     out = integer(1) + string("loss_metric_2") + number(0.04) + number(0.6)
     out += b"".join(integer(v) for v in reversed(versions))
     out += string("input_rgb_image_sized") + b"".join(map(number, means))
-    out += integer(size) * 2
+    out += integer(rows) + integer(columns)
     for layer, version in zip(layers, versions, strict=True):
         if version == 1:
             continue

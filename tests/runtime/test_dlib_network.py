@@ -18,7 +18,7 @@ from vultus.runtime import Session
 from vultus.runtime.dlib_network import read_network
 from vultus.runtime.dlib_onnx import convert_metric_network, metric_network_to_onnx
 
-SIZE = 31
+ROWS, COLUMNS = 31, 35
 MEANS = (120.0, 110.0, 100.0)
 
 
@@ -64,7 +64,7 @@ class Tiny:
         rng = np.random.default_rng(seed)
         self.stem = Conv(rng, 3, 4, 7, stride=2)
         self.same = [Conv(rng, 4, 4, pad=1), Conv(rng, 4, 4, pad=1)]
-        # Maps of 6, 3 and 1: the long way gives 2 and 1 rows, the short way 3 and 1.
+        # 6 x 7 pixels, then 3 x 3, then 1 x 1: the first long way has one row fewer, 2 x 3.
         self.down = [
             [Conv(rng, 4, 6, stride=2), Conv(rng, 6, 6, pad=1)],
             [Conv(rng, 6, 6, stride=2), Conv(rng, 6, 6, pad=1)],
@@ -82,7 +82,7 @@ class Tiny:
         return [*layers, df.pool("avg", 0, 1), df.fc(self.weights)]
 
     def file(self) -> bytes:
-        return df.network(SIZE, MEANS, self.layers)
+        return df.network(ROWS, COLUMNS, MEANS, self.layers)
 
     def __call__(self, crop: np.ndarray) -> np.ndarray:
         x = (crop.astype(np.float64) - MEANS).transpose(2, 0, 1) / 256
@@ -112,7 +112,7 @@ def test_reader_gives_layers_in_order_of_computation() -> None:
     network = read_network(tiny.file())
     assert network.loss.kind == "loss_metric"
     assert network.loss.numbers["threshold"] == pytest.approx(0.6)
-    assert network.input.integer("rows") == SIZE
+    assert (network.input.integer("rows"), network.input.integer("columns")) == (ROWS, COLUMNS)
     kinds = [layer.kind for layer in network.layers]
     assert kinds[:7] == ["con", "affine", "relu", "max_pool", "wrapper", "con", "affine"]
     assert kinds[-2:] == ["avg_pool", "fc"]
@@ -126,7 +126,7 @@ def test_reader_gives_layers_in_order_of_computation() -> None:
 
 def test_onnx_equals_float64_arithmetic(rng: np.random.Generator) -> None:
     tiny = Tiny()
-    crops = rng.integers(0, 256, (3, SIZE, SIZE, 3), np.uint8)
+    crops = rng.integers(0, 256, (3, ROWS, COLUMNS, 3), np.uint8)
     session = Session(convert_metric_network(tiny.file()), threads=1)
     expected = np.stack([tiny(crop) for crop in crops])
     assert np.abs(expected).max() > 0.1
@@ -137,7 +137,7 @@ def test_onnx_is_valid_and_has_a_free_batch() -> None:
     model = metric_network_to_onnx(read_network(Tiny().file()))
     onnx.checker.check_model(model, full_check=True)
     axes = model.graph.input[0].type.tensor_type.shape.dim
-    assert [axis.dim_param or axis.dim_value for axis in axes] == ["N", SIZE, SIZE, 3]
+    assert [axis.dim_param or axis.dim_value for axis in axes] == ["N", ROWS, COLUMNS, 3]
     assert "BatchNormalization" not in {node.op_type for node in model.graph.node}
 
 
@@ -193,10 +193,11 @@ FC = df.fc(np.ones((4, 5), np.float32))
         ([*CONV.records, df.pool("max", 99, 1), FC], "larger than its map"),
         ([df.con(CONV.filters, CONV.biases, 1, 1), GAP], "pads its picture"),
         ([CONV.records[0], df.affine(np.ones(2), np.ones(2)), GAP], "follows 4 filters"),
+        ([CONV.records[0], df.affine(np.ones(4), np.ones(3)), GAP], "gamma"),
         ([df.con(CONV.filters, CONV.biases, 0, 0), GAP], "stride 0"),
         ([df.string("con_5x")], "unknown record"),
     ],
 )
 def test_networks_that_cannot_be_written(layers: Sequence[bytes], message: str) -> None:
     with pytest.raises(WeightsError, match=message):
-        convert_metric_network(df.network(9, MEANS, layers))
+        convert_metric_network(df.network(9, 9, MEANS, layers))

@@ -91,9 +91,8 @@ class _Compiled:
         except queue.Empty:
             request = self.compile().create_infer_request()
         try:
-            results = request.infer([batch], share_inputs=True)
-            # Copied, because the request is used again.
-            return [np.array(results[i]) for i in range(len(results))]
+            results = request.infer([batch], share_inputs=True, share_outputs=False)
+            return [results[i] for i in range(len(results))]
         except RuntimeError as error:
             raise VultusError(f"the network failed on a batch {batch.shape}: {error}") from error
         finally:
