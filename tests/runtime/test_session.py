@@ -155,6 +155,17 @@ def test_files_that_are_no_network(tmp_path: Path, provider: str) -> None:
             Session(path, provider=provider)
 
 
+def test_tensors_in_other_files_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = onnx.load_from_string(MODEL)
+    onnx.save(model, "net.onnx", save_as_external_data=True, location="net.bin", size_threshold=0)
+    assert (tmp_path / "net.bin").stat().st_size == WEIGHTS.nbytes
+    with pytest.raises(WeightsError, match="single file"):
+        Session(tmp_path / "net.onnx")
+
+
 def test_networks_of_two_inputs_are_refused() -> None:
     nodes = [
         helper.make_node("Add", ["x", "v"], ["s"]),

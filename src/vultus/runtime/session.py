@@ -31,6 +31,8 @@ _ORT_PROVIDERS = {
 #: Names that ``provider=`` accepts.
 PROVIDERS = (*_ORT_PROVIDERS, "openvino")
 
+#: How ONNX (protocol buffers: field 1, 8 bytes) spells that a tensor lies in another file.
+_EXTERNAL_DATA = b"\x0a\x08location"
 
 #: Microseconds that idle threads stay awake. Between two layers they must, or the second thread
 #: gains nothing; with the runtime's own much longer time the threads of one network take the
@@ -66,7 +68,8 @@ class Session:
     Parameters
     ----------
     model
-        ONNX file, or its bytes. Data outside of the file is not read.
+        ONNX file, or its bytes. One that keeps tensors in other files is refused: the digest would
+        not cover them.
     provider
         Where it runs, one of :data:`PROVIDERS`. There is no fallback to another one.
     threads
@@ -104,6 +107,8 @@ class Session:
             raise ConfigError(f"buckets must be positive batch sizes, got {tuple(buckets)}")
         name = "model" if isinstance(model, bytes) else str(model)
         data = model if isinstance(model, bytes) else _read(Path(model))
+        if _EXTERNAL_DATA in data:
+            raise WeightsError(f"{name}: keeps tensors in other files; save it as a single file")
         self.provider = provider
         self.digest = hashlib.sha256(data).hexdigest()[:12]
         self._backend = _load(data, name, provider, threads, precision)
