@@ -15,7 +15,7 @@ FloatArray = NDArray[np.float32]
 
 
 def procedural_background(rng: np.random.Generator, size: int) -> FloatArray:
-    """Return a linear background, float32 (size, size, 3): a wall, blinds, shelves, leaves, lamps."""
+    """Return a linear background, float32 (size, size, 3): wall, blinds, shelves, leaves, lamps."""
     kind = int(rng.integers(5))
     base, other = (_tint(rng) for _ in range(2))
     out = _gradient(rng, size, base, other)
@@ -73,9 +73,7 @@ def _gradient(
     return np.asarray(base + (base * 0.4 + other * 0.6 - base) * t, np.float32)
 
 
-def _stripes(
-    rng: np.random.Generator, size: int, out: FloatArray, other: FloatArray
-) -> FloatArray:
+def _stripes(rng: np.random.Generator, size: int, out: FloatArray, other: FloatArray) -> FloatArray:
     turn = float(rng.choice([0, np.pi / 2, rng.uniform(0, np.pi)]))
     y, x = np.mgrid[:size, :size].astype(np.float32) / size
     wave = np.sin(2 * np.pi * rng.uniform(2, 14) * (x * np.cos(turn) + y * np.sin(turn)))
@@ -98,5 +96,7 @@ def _lamps(rng: np.random.Generator, size: int, out: FloatArray) -> FloatArray:
     for _ in range(int(rng.integers(5, 20))):
         x, y = (int(v) for v in rng.uniform(0, 1, 2) * size)
         colour = [float(c) for c in _tint(rng) * 1.5]
-        cv2.circle(picture, (x, y), max(int(rng.uniform(0.02, 0.09) * size), 1), colour, -1, cv2.LINE_AA)
+        cv2.circle(
+            picture, (x, y), max(int(rng.uniform(0.02, 0.09) * size), 1), colour, -1, cv2.LINE_AA
+        )
     return picture

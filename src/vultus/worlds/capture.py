@@ -76,7 +76,9 @@ class CaptureDomain:
                 continue
             low, high = getattr(self, f.name)
             if not (np.isfinite([low, high]).all() and low <= high):
-                raise ConfigError(f"domain {self.name!r}: {f.name} must be low <= high, got {(low, high)}")
+                raise ConfigError(
+                    f"domain {self.name!r}: {f.name} must be low <= high, got {(low, high)}"
+                )
         if not 0 <= self.jpeg[0] <= self.jpeg[1] <= 100:
             raise ConfigError(f"domain {self.name!r}: JPEG quality must lie in [0, 100]")
         if self.scale[0] < 1 or self.light[0] <= 0:
@@ -195,7 +197,7 @@ def capture(radiance: FloatArray, state: CameraState, rng: np.random.Generator) 
     encoded = srgb(_shoulder(signal))
     encoded = _rendered(encoded, state)
     out = np.round(np.clip(encoded, 0, 1) * 255).astype(np.uint8)
-    return _compressed(_rescaled(out, state.scale), int(round(state.jpeg)))
+    return compressed(_rescaled(out, state.scale), round(state.jpeg))
 
 
 def recapture(picture: UInt8Array, state: CameraState, rng: np.random.Generator) -> UInt8Array:
@@ -252,10 +254,18 @@ def _rescaled(picture: UInt8Array, factor: float) -> UInt8Array:
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
-def _compressed(picture: UInt8Array, quality: int) -> UInt8Array:
+def compressed(picture: UInt8Array, quality: int) -> UInt8Array:
+    """Return a picture, uint8 (H, W, 3), after JPEG; quality 0 or above 99 leaves it alone.
+
+    Raises
+    ------
+    ConfigError
+        If the picture cannot be encoded.
+    """
     if quality <= 0 or quality > 99:
         return picture
     ok, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not ok:
+    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if ok and data is not None else None
+    if decoded is None:
         raise ConfigError(f"cannot compress a picture of shape {picture.shape}")
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+    return np.ascontiguousarray(decoded[..., ::-1], np.uint8)

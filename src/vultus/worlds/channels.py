@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vultus.errors import ConfigError
 from vultus.worlds.appearance import Appearance
 from vultus.worlds.chart import SKIN_BOTTOM, Part, patch_window
 from vultus.worlds.noise import fractal_noise
@@ -64,7 +65,13 @@ def infrared_atlas(atlas: Atlas, look: Appearance) -> Atlas:
     # What little melanin absorbs, and the relief of brows and beard, remain.
     level = 0.66 - 0.07 * min(look.melanin, 2.4)
     out[:rows, :, 0] = level * np.clip(0.80 + 0.20 * red[:rows] / max(typical, 1e-3), 0.55, 1.1)
-    for name, value in (("teeth", 0.6), ("mouth", 0.35), ("frame", 0.25), ("cloth", 0.5), ("lens", 0.12)):
+    for name, value in (
+        ("teeth", 0.6),
+        ("mouth", 0.35),
+        ("frame", 0.25),
+        ("cloth", 0.5),
+        ("lens", 0.12),
+    ):
         area = patch_window(name, size)
         out[(*area, 0)] = value
     area = patch_window("eye", size)
@@ -74,9 +81,7 @@ def infrared_atlas(atlas: Atlas, look: Appearance) -> Atlas:
     return Atlas(out, atlas.labels, atlas.gloss)
 
 
-def face_temperature(
-    view: View, room: Room, offset: float, rng: np.random.Generator
-) -> FloatArray:
+def face_temperature(view: View, room: Room, offset: float, rng: np.random.Generator) -> FloatArray:
     """Return degrees Celsius, float32 (S, S), of a living head in a room."""
     size = len(view.depth)
     head = np.isfinite(view.depth)
@@ -110,8 +115,34 @@ def masked_temperature(
     return np.where(covered, flat, living).astype(np.float32)
 
 
+def masked_infrared(view: View, species: str, rng: np.random.Generator) -> FloatArray:
+    """Return near-infrared radiance, float32 (S, S), of a head, masked or not.
+
+    Raises
+    ------
+    ConfigError
+        If the view was drawn without an infrared atlas.
+    """
+    if view.infrared is None:
+        raise ConfigError("the view has no near-infrared picture: draw it with an infrared atlas")
+    radiance = view.infrared[..., 0]
+    # Paper is brighter than skin, moulded plastics darker, silicone about the same.
+    middle = {"mask_paper": 1.18, "mask_rigid": 0.75, "mask_flexible": 0.93, "mannequin": 0.65}
+    if species not in middle:
+        return radiance
+    covered = np.isin(view.parts, MASKED)
+    if species == "mannequin":
+        covered = np.isfinite(view.depth)
+    factor = np.float32(middle[species] * rng.uniform(0.9, 1.1))
+    return np.where(covered, radiance * factor, radiance).astype(np.float32)
+
+
 def sheet_temperature(
-    shown: Shown, sheet: Sheet, room: Room, rng: np.random.Generator, behind: FloatArray | None = None
+    shown: Shown,
+    sheet: Sheet,
+    room: Room,
+    rng: np.random.Generator,
+    behind: FloatArray | None = None,
 ) -> FloatArray:
     """Return degrees Celsius, float32 (S, S), of a print or screen, warmed by hand or by itself.
 
@@ -169,4 +200,3 @@ def _canthi(warm: FloatArray, view: View, size: int) -> FloatArray:
 def _sensor(degrees: FloatArray, size: int, rng: np.random.Generator) -> FloatArray:
     soft = cv2.GaussianBlur(np.asarray(degrees, np.float32), (0, 0), max(size / 110, 0.4))
     return np.asarray(soft + 0.05 * rng.standard_normal(soft.shape), np.float32)
-

@@ -102,10 +102,11 @@ def skin_chart(points: FloatArray) -> FloatArray:
     return np.stack([u, np.clip(v, 0, SKIN_BOTTOM - 0.002)], -1).astype(np.float32)
 
 
-def patch_chart(name: str, uv: FloatArray) -> FloatArray:
+def patch_chart(name: str, uv: NDArray[np.floating]) -> FloatArray:
     """Place coordinates (..., 2) in [0, 1] into a named patch of the strip."""
     u0, v0, u1, v1 = PATCHES[name]
-    return (np.array([u0, v0]) + uv * np.array([u1 - u0, v1 - v0])).astype(np.float32)
+    out = np.array([u0, v0]) + uv * np.array([u1 - u0, v1 - v0])
+    return np.asarray(out, np.float32)
 
 
 def patch_window(name: str, size: int) -> tuple[slice, slice]:

@@ -13,9 +13,20 @@ from vultus.worlds.heads import FloatArray, Head
 EMOTIONS = MappingProxyType(
     {
         "neutral": {},
-        "happiness": {"mouthSmile": 0.9, "cheekSquint": 0.7, "eyeSquint": 0.3, "mouthUpperUp": 0.25},
+        "happiness": {
+            "mouthSmile": 0.9,
+            "cheekSquint": 0.7,
+            "eyeSquint": 0.3,
+            "mouthUpperUp": 0.25,
+        },
         "sadness": {"browInnerUp": 0.9, "mouthFrown": 0.8, "eyeLookDown": 0.25, "eyeSquint": 0.15},
-        "anger": {"browDown": 1.0, "eyeSquint": 0.45, "noseSneer": 0.35, "mouthPress": 0.8, "mouthFrown": 0.3},
+        "anger": {
+            "browDown": 1.0,
+            "eyeSquint": 0.45,
+            "noseSneer": 0.35,
+            "mouthPress": 0.8,
+            "mouthFrown": 0.3,
+        },
         "surprise": {"browInnerUp": 1.0, "browOuterUp": 1.0, "eyeWide": 0.9, "jawOpen": 0.65},
         "fear": {
             "browInnerUp": 1.0,
@@ -25,7 +36,13 @@ EMOTIONS = MappingProxyType(
             "mouthStretch": 0.8,
             "jawOpen": 0.25,
         },
-        "disgust": {"noseSneer": 1.0, "browDown": 0.6, "mouthUpperUp": 0.65, "eyeSquint": 0.4, "mouthFrown": 0.3},
+        "disgust": {
+            "noseSneer": 1.0,
+            "browDown": 0.6,
+            "mouthUpperUp": 0.65,
+            "eyeSquint": 0.4,
+            "mouthFrown": 0.3,
+        },
         "contempt": {"mouthSmile_L": 0.45, "mouthDimple_L": 0.9, "mouthPress_L": 0.4},
     }
 )

@@ -76,4 +76,4 @@ def gaze(vertices: FloatArray, centre: FloatArray, name: str, left: bool) -> Flo
         [[1, 0, 0], [0, cx, -sx], [0, sx, cx]]
     )
     offset = vertices - centre
-    return (offset @ rotation.T - offset).astype(np.float32)
+    return np.asarray(offset @ rotation.T - offset, np.float32)

@@ -131,7 +131,7 @@ def identity_fields(a: Anatomy) -> tuple[tuple[str, ...], Float64Array]:
 
 def _eye_fields(a: Anatomy) -> dict[str, Float64Array]:
     """Fields that turn or open the eye about its centre, on lids only."""
-    x, y, z = a.points.T
+    x, y = a.points[:, 0], a.points[:, 1]
     side = np.sign(x)
     from_x, from_y = np.abs(x) - EYE[0], y - EYE[1]
     near = window(a, EYE[0], EYE[1], 1.5, 1.0, 5.0) * ~a.eye
@@ -139,9 +139,7 @@ def _eye_fields(a: Anatomy) -> dict[str, Float64Array]:
     zero = np.zeros_like(x)
     return {
         "eye_slant": np.stack([zero, 0.13 * from_x * near, zero], 1),
-        "eye_size": np.stack(
-            [0.055 * from_x * near * side, 0.085 * from_y * near, 0.03 * near], 1
-        ),
+        "eye_size": np.stack([0.055 * from_x * near * side, 0.085 * from_y * near, 0.03 * near], 1),
         "eye_opening": np.stack([zero, 0.16 * from_y * near, zero], 1),
         "eye_width": np.stack([0.06 * from_x * near * side, zero, zero], 1),
         "lid_hood": np.stack(
@@ -178,9 +176,7 @@ def _rigid_eyes(a: Anatomy, field: Float64Array) -> Float64Array:
 
 def expression_fields(a: Anatomy) -> tuple[tuple[str, ...], Float64Array]:
     """Return names (ARKit style) and fields, float64 (E, V, 3), of the expressions."""
-    paired, single = _upper_face(a), {}
-    paired |= _mouth_sides(a)
-    single |= _mouth_whole(a)
+    paired = _upper_face(a) | _mouth_sides(a)
     x = a.points[:, 0]
     # "_L" is the person's left, the image's right.
     to_left = 1 / (1 + np.exp(-np.clip(x / 0.22, -50, 50)))
@@ -188,13 +184,11 @@ def expression_fields(a: Anatomy) -> tuple[tuple[str, ...], Float64Array]:
     for name, field in paired.items():
         fields[f"{name}_L"] = field * to_left[:, None]
         fields[f"{name}_R"] = field * (1 - to_left)[:, None]
-    fields |= single
+    fields |= _mouth_whole(a)
     return tuple(fields), np.stack(list(fields.values()))
 
 
-def _field(
-    a: Anatomy, *windows: _Window, keep_eyes: bool = True
-) -> Float64Array:
+def _field(a: Anatomy, *windows: _Window, keep_eyes: bool = True) -> Float64Array:
     side = np.tanh(a.points[:, 0] / 0.25)
     out = np.zeros_like(a.points)
     for cx, cy, sx, sy, dx, dy, dz in windows:
@@ -219,7 +213,9 @@ def _upper_face(a: Anatomy) -> dict[str, Float64Array]:
         ),
         "cheekPuff": _field(a, (4.3, -2.9, 1.4, 1.5, 0.62, 0.0, 0.85)),
         "noseSneer": _field(
-            a, (1.55, -0.2, 0.7, 0.8, 0.10, 0.38, 0.05), (0.9, 3.4, 0.6, 0.8, -0.05, 0.1, 0.12),
+            a,
+            (1.55, -0.2, 0.7, 0.8, 0.10, 0.38, 0.05),
+            (0.9, 3.4, 0.6, 0.8, -0.05, 0.1, 0.12),
             (2.2, -1.6, 0.7, 0.7, 0, 0.25, 0.06),
         ),
         "eyeBlink": _lid_motion(a, 1.0, 0.12),
@@ -261,11 +257,16 @@ def _mouth_sides(a: Anatomy) -> dict[str, Float64Array]:
     lower = a.jaw[:, None]
     return {
         "mouthSmile": _field(
-            a, (2.6, -3.4, 0.95, 0.85, 0.62, 0.66, -0.42), (4.2, -0.6, 1.2, 1.1, 0.12, 0.30, 0.34),
-            (1.4, -3.4, 0.8, 0.9, 0.16, 0.12, -0.12), (3.4, -2.2, 0.35, 0.9, 0.05, 0, -0.12),
+            a,
+            (2.6, -3.4, 0.95, 0.85, 0.62, 0.66, -0.42),
+            (4.2, -0.6, 1.2, 1.1, 0.12, 0.30, 0.34),
+            (1.4, -3.4, 0.8, 0.9, 0.16, 0.12, -0.12),
+            (3.4, -2.2, 0.35, 0.9, 0.05, 0, -0.12),
         ),
         "mouthFrown": _field(
-            a, (2.55, -3.6, 0.8, 0.8, 0.10, -0.58, -0.06), (2.9, -4.9, 0.8, 0.9, 0.05, -0.16, 0.10),
+            a,
+            (2.55, -3.6, 0.8, 0.8, 0.10, -0.58, -0.06),
+            (2.9, -4.9, 0.8, 0.9, 0.05, -0.16, 0.10),
         ),
         "mouthStretch": _field(
             a, (2.7, -3.6, 1.0, 0.9, 0.55, -0.24, -0.22), (3.3, -5.5, 1.1, 1.2, 0.18, -0.2, 0)

@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vultus.errors import ConfigError
-from vultus.worlds.chart import BOTTOM, DOME_Y, SKIN_BOTTOM, TOP, Material, Part, patch_chart, skin_chart
+from vultus.worlds.chart import (
+    BOTTOM,
+    DOME_Y,
+    SKIN_BOTTOM,
+    TOP,
+    Material,
+    Part,
+    patch_chart,
+    skin_chart,
+)
 from vultus.worlds.heads import Head
 from vultus.worlds.noise import value_noise
 from vultus.worlds.render import Mesh
@@ -75,7 +84,9 @@ HAIR_STYLES = MappingProxyType(
         "afro": HairStyle(
             hairline=8.6, side=0.0, nape=-3.0, covers_ears=True, top=4.2, sides=3.6, rough=0.30
         ),
-        "tied": HairStyle(hairline=9.2, temple=1.0, side=3.0, nape=-2.5, top=0.7, sides=0.5, rough=0.08),
+        "tied": HairStyle(
+            hairline=9.2, temple=1.0, side=3.0, nape=-2.5, top=0.7, sides=0.5, rough=0.08
+        ),
         "receding": HairStyle(hairline=11.2, temple=1.2, top=0.7, sides=0.6, rough=0.10),
         "fringe_of_age": HairStyle(hairline=15.5, temple=3.5, top=0.12, sides=0.6, rough=0.10),
     }
@@ -93,9 +104,7 @@ class Scalp:
 
     def place(self, vertices: FloatArray) -> FloatArray:
         """Return grid points, float32 (H, A, 3), on a deformed head's vertices (V, 3)."""
-        return np.asarray(
-            (vertices[self.index] * self.weight[..., None]).sum(2), np.float32
-        )
+        return np.asarray((vertices[self.index] * self.weight[..., None]).sum(2), np.float32)
 
 
 def scalp_of(head: Head) -> Scalp:
@@ -148,7 +157,7 @@ def _surface(scalp: Scalp, grid: FloatArray, height: FloatArray) -> FloatArray:
     """Return points, float32 (R, A, 3), of the smoothed scalp at heights (R, A), hanging below."""
     smooth = grid.copy()
     for _ in range(3):
-        smooth = (np.roll(smooth, 1, 1) + 2 * smooth + np.roll(smooth, -1, 1)) / 4
+        smooth = (np.roll(smooth, 1, 1) + 2 * smooth + np.roll(smooth, -1, 1)) * np.float32(0.25)
     on = np.maximum(height, HANG)
     position = np.interp(on.ravel(), scalp.heights[::-1], np.arange(len(scalp.heights))[::-1])
     low = np.clip(np.floor(position).astype(int), 0, len(scalp.heights) - 2)
@@ -172,7 +181,7 @@ def _ends(style: HairStyle) -> FloatArray:
         knots = [0, 26, 44, 58, 70, 78, 90, 112, 128, 180]
         ends = [front, front + 0.3 * style.temple, front - 0.6 + 0.5 * style.temple]
         ends += [min(front - 2.5, 6.3), style.side, 3.2, 4.7, 3.6, -0.5, style.nape]
-    return np.interp(degrees, knots, ends).astype(np.float32)
+    return np.asarray(np.interp(degrees, knots, ends), np.float32)
 
 
 def hair_mesh(
@@ -273,7 +282,9 @@ def glasses_mesh(head: Head, vertices: FloatArray, rng: np.random.Generator, *, 
             fan = np.stack([np.arange(28), np.roll(np.arange(28), -1), tip], 1)
             pieces.append((disc, fan.astype(np.int32), Material.LENS))
         sign = float(np.sign(eye[0]))
-        hinge = np.array([eye[0] * 1.04 + sign * width, eye[1] + 0.2, front - 0.045 * (abs(eye[0]) + width) ** 2])
+        hinge = np.array(
+            [eye[0] * 1.04 + sign * width, eye[1] + 0.2, front - 0.045 * (abs(eye[0]) + width) ** 2]
+        )
         ear = np.array([sign * 7.75, eye[1] + 0.5, 0.6])
         arm = np.stack([hinge, 0.5 * (hinge + ear) + np.array([sign * 0.4, 0.05, 0]), ear])
         pieces.append((*_tube(arm, tube * 1.1, closed=False), Material.FRAME))

@@ -116,7 +116,7 @@ class Head:
             found = [
                 i
                 for i, known in enumerate(self.expression_names)
-                if known == name or known[:-2] == name and known[-2:] in ("_L", "_R")
+                if known == name or (known[:-2] == name and known[-2:] in ("_L", "_R"))
             ]
             if not found:
                 raise ConfigError(
@@ -225,7 +225,7 @@ def asymmetries(basis: FloatArray, neutral: FloatArray) -> FloatArray:
     Each pushes the two sides in opposite senses, and fades at the midline so that nothing tears.
     """
     side = np.tanh(neutral[:, 0] / 1.5).astype(np.float32)
-    return 0.45 * basis * side[None, :, None]
+    return np.asarray(0.45 * basis * side[None, :, None], np.float32)
 
 
 def check_names(names: Sequence[str]) -> tuple[str, ...]:

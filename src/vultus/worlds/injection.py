@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vultus.errors import ConfigError
-from vultus.geometry import similarity_transform
+from vultus.worlds.capture import compressed
 from vultus.worlds.noise import value_noise
 
 FloatArray = NDArray[np.float32]
@@ -48,10 +48,10 @@ def swap(
         np.asarray(target_points[anchors], np.float32),
         method=cv2.LMEDS,
     )
-    if affine is None:
-        affine = similarity_transform(source_points[anchors], target_points[anchors])
     size = (target.shape[1], target.shape[0])
-    moved = cv2.warpAffine(source, affine, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    moved = cv2.warpAffine(
+        source, affine, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     mask = np.zeros(target.shape[:2], np.uint8)
     hull = cv2.convexHull(np.round(target_points[list(_HULL)]).astype(np.int32))
     cv2.fillConvexPoly(mask, hull, 255)
@@ -66,7 +66,9 @@ def swap(
         a, b = face[..., channel][inside], base[..., channel][inside]
         gain = np.clip(b.std() / max(a.std(), 1.0), 0.6, 1.6)
         face[..., channel] = (face[..., channel] - a.mean()) * gain + b.mean()
-    alpha = cv2.GaussianBlur(inner.astype(np.float32) / 255, (0, 0), max(0.09 * reach, 0.8))[..., None]
+    alpha = cv2.GaussianBlur(inner.astype(np.float32) / 255, (0, 0), max(0.09 * reach, 0.8))[
+        ..., None
+    ]
     return np.clip(np.round(base + (face - base) * alpha), 0, 255).astype(np.uint8)
 
 
@@ -135,13 +137,9 @@ def adversarial(
             moved = np.clip(np.clip(moved, base - epsilon, base + epsilon), 0, 255)
         # Rounding must not leave the ball.
         moved = base + np.fix(moved - base)
-    return np.clip(moved, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(moved, 0, 255), np.uint8)
 
 
 def replayed(picture: UInt8Array, rng: np.random.Generator) -> UInt8Array:
     """Return an authentic recording once more compressed, as injected through a virtual camera."""
-    quality = int(rng.integers(80, 96))
-    ok, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not ok:
-        raise ConfigError(f"cannot compress a picture of shape {picture.shape}")
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+    return compressed(picture, int(rng.integers(80, 96)))

@@ -199,7 +199,8 @@ def _closed_mouth(half: Float64Array) -> Float64Array:
 def _grown(polygon: Float64Array, margin: float) -> Float64Array:
     centre = polygon.mean(0)
     offset = polygon - centre
-    return centre + offset * (1 + margin / np.linalg.norm(offset, axis=1, keepdims=True))
+    reach = np.linalg.norm(offset, axis=1, keepdims=True)
+    return np.asarray(centre + offset * (1 + margin / reach))
 
 
 def _inside(points: Float64Array, polygon: Float64Array) -> NDArray[np.bool_]:

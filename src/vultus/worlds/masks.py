@@ -77,4 +77,4 @@ def _mask_region(head: Head) -> NDArray[np.float32]:
         front = front * np.clip((away - 1.3) / 0.6, 0, 1)
     mouth = marks[48:68].mean(0)
     away = np.linalg.norm((points - mouth)[:, :2] / np.array([1.6, 0.8]), axis=1)
-    return (front * np.clip((away - 0.9) / 0.6, 0.15, 1)).astype(np.float32)
+    return np.asarray(front * np.clip((away - 0.9) / 0.6, 0.15, 1), np.float32)

@@ -69,19 +69,19 @@ def nose_outline(marks: FloatArray) -> FloatArray:
     wing = 1.62 * half
     points = np.array(
         [
-            root + [-0.45 * half, 0.02 * height],
+            [root[0] - 0.45 * half, root[1] + 0.02 * height],
             [root[0] - 0.62 * half, root[1] + 0.45 * height],
             [tip[0] - 1.1 * half, root[1] + 0.68 * height],
             [middle[0] - wing, root[1] + 0.82 * height],
             [middle[0] - 0.97 * wing, root[1] + 0.94 * height],
-            left + [-0.25 * half, 0.015 * height],
-            base + [0, 0.025 * height],
-            right + [0.25 * half, 0.015 * height],
+            [left[0] - 0.25 * half, left[1] + 0.015 * height],
+            [base[0], base[1] + 0.025 * height],
+            [right[0] + 0.25 * half, right[1] + 0.015 * height],
             [middle[0] + 0.97 * wing, root[1] + 0.94 * height],
             [middle[0] + wing, root[1] + 0.82 * height],
             [tip[0] + 1.1 * half, root[1] + 0.68 * height],
             [root[0] + 0.62 * half, root[1] + 0.45 * height],
-            root + [0.45 * half, 0.02 * height],
+            [root[0] + 0.45 * half, root[1] + 0.02 * height],
         ]
     )
     return smooth_polygon(points.astype(np.float32))
@@ -156,7 +156,7 @@ def label_vertices(
     """Return the :class:`~vultus.worlds.chart.Part` of every vertex, uint8 (V,)."""
     atlas = label_atlas(uv[landmarks], LABEL_SIZE, SKIN_BOTTOM)
     texel = np.clip((uv * LABEL_SIZE).astype(int), 0, LABEL_SIZE - 1)
-    parts = atlas[texel[:, 1], texel[:, 0]]
+    parts: UInt8Array = atlas[texel[:, 1], texel[:, 0]]
     for which in (Material.MOUTH, Material.TEETH, Material.EYE):
         inside = np.zeros(len(points), bool)
         inside[triangles[material == which].ravel()] = True
@@ -170,7 +170,7 @@ def label_vertices(
 
 
 def interior_chart(points: FloatArray, teeth: NDArray[np.bool_]) -> FloatArray:
-    """Chart what lies inside the mouth: teeth by bearing and height, the rest by height and depth."""
+    """Chart the inside of the mouth: teeth by bearing and height, the rest by depth and height."""
     x, y, z = points.T
     bearing = np.clip(np.arctan2(x, z - 6.0) / np.pi + 0.5, 0, 1)
     height = np.clip((-y - 0.5) / 6.0, 0, 1)

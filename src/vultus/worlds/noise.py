@@ -21,7 +21,11 @@ def generator(*keys: int | str) -> np.random.Generator:
 
 
 def value_noise(
-    rng: np.random.Generator, size: tuple[int, int], cells: tuple[float, float], *, wrap: bool = False
+    rng: np.random.Generator,
+    size: tuple[int, int],
+    cells: tuple[float, float],
+    *,
+    wrap: bool = False,
 ) -> FloatArray:
     """Return smooth noise, float32 size, of mean about 0 and deviation about 1.
 
@@ -42,7 +46,9 @@ def value_noise(
         columns = columns - 3
         grid = np.concatenate([grid[:, :columns], grid[:, :3]], 1)
     y = (np.arange(size[0], dtype=np.float32) + 0.5) / size[0] * (rows - 3) + 1
-    x = (np.arange(size[1], dtype=np.float32) + 0.5) / size[1] * (grid.shape[1] - 3) + (0 if wrap else 1)
+    x = (np.arange(size[1], dtype=np.float32) + 0.5) / size[1] * (grid.shape[1] - 3) + (
+        0 if wrap else 1
+    )
     out = cv2.remap(
         grid,
         np.broadcast_to(x, size).copy(),
@@ -74,13 +80,14 @@ def fractal_noise(
     return total / np.float32(np.sqrt(power))
 
 
-def srgb(linear: FloatArray) -> FloatArray:
+def srgb(linear: NDArray[np.floating]) -> FloatArray:
     """Encode linear values in [0, 1] for display (IEC 61966-2-1); values outside are clipped."""
     v = np.clip(linear, 0, 1)
-    return np.where(v <= 0.0031308, 12.92 * v, 1.055 * v ** (1 / 2.4) - 0.055).astype(np.float32)
+    out = np.where(v <= 0.0031308, 12.92 * v, 1.055 * v ** (1 / 2.4) - 0.055)
+    return np.asarray(out, np.float32)
 
 
-def linear(encoded: FloatArray) -> FloatArray:
+def linear(encoded: NDArray[np.floating]) -> FloatArray:
     """Decode display values in [0, 1] to linear ones (IEC 61966-2-1)."""
     v = np.clip(encoded, 0, 1)
-    return np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4).astype(np.float32)
+    return np.asarray(np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4), np.float32)

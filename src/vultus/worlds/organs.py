@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ class Interior:
     jaw: Float64Array
 
 
-def stitch(outer: IntArray, inner: IntArray) -> IntArray:
+def stitch(outer: NDArray[np.integer], inner: NDArray[np.integer]) -> IntArray:
     """Join two closed loops of equally many vertices, int32 (2 N, 3).
 
     Triangles are counter-clockwise, seen from where the loops are, when the second loop lies
@@ -50,7 +51,12 @@ def mouth_interior(rim: Float64Array, rim_jaw: Float64Array) -> Interior:
     turn = np.concatenate([turn[:half], np.pi - turn[half - 2 : 0 : -1]])
     up = np.sin(turn)
     rings = []
-    for back, spread, rise in ((0.35, 0.99, 0.10), (0.9, 1.0, 0.55), (2.6, 1.12, 1.5), (6.0, 0.9, 1.7)):
+    for back, spread, rise in (
+        (0.35, 0.99, 0.10),
+        (0.9, 1.0, 0.55),
+        (2.6, 1.12, 1.5),
+        (6.0, 0.9, 1.7),
+    ):
         ring = rim.copy()
         ring[:, 0] *= spread
         ring[:, 1] = MOUTH_Y + (rim[:, 1] - MOUTH_Y) + rise * np.sign(up) * np.abs(up) ** 0.6
@@ -61,7 +67,7 @@ def mouth_interior(rim: Float64Array, rim_jaw: Float64Array) -> Interior:
     throat = np.array([[0.0, MOUTH_Y - 0.3, 3.4]])
     points = np.concatenate([*rings, throat])
     loops = [np.arange(count) + r * count for r in range(len(rings))]
-    triangles = [stitch(a, b) for a, b in zip(loops[:-1], loops[1:], strict=True)]
+    triangles = [stitch(a, b) for a, b in pairwise(loops)]
     last, tip = loops[-1], np.full(count, len(points) - 1)
     triangles.append(np.stack([last, np.roll(last, -1), tip], 1).astype(np.int32))
     lower = np.where(np.abs(up) < 1e-6, 0.5, (up < 0).astype(float))
@@ -73,7 +79,13 @@ def mouth_interior(rim: Float64Array, rim_jaw: Float64Array) -> Interior:
 def teeth(upper: bool, columns: int) -> Float64Array:
     """Return a row of teeth with gums, float64 (5 (columns + 1), 3), rows from top to bottom."""
     turn = np.linspace(-1.25, 1.25, columns + 1)
-    levels = ((-2.1, -0.30), (-2.45, -0.05), (-2.8, 0.0), (-3.15, 0.02), (-3.38, -0.06))
+    levels: tuple[tuple[float, float], ...] = (
+        (-2.1, -0.30),
+        (-2.45, -0.05),
+        (-2.8, 0.0),
+        (-3.15, 0.02),
+        (-3.38, -0.06),
+    )
     if not upper:
         levels = tuple((2 * MOUTH_Y - y - 0.03, out - 0.22) for y, out in reversed(levels))
     rows = [
@@ -107,7 +119,7 @@ def tongue(count: int) -> tuple[Float64Array, IntArray]:
     points = np.concatenate([*rings, [[0.0, -3.9, 6.9]]])
     loops = [np.arange(count) + r * count for r in range(3)]
     # The loops run clockwise seen from above, z being toward the viewer.
-    triangles = [stitch(a, b)[:, [0, 2, 1]] for a, b in zip(loops[:-1], loops[1:], strict=True)]
+    triangles = [stitch(a, b)[:, [0, 2, 1]] for a, b in pairwise(loops)]
     cap = np.stack([loops[-1], np.full(count, len(points) - 1), np.roll(loops[-1], -1)], 1)
     return points, np.concatenate([*triangles, cap]).astype(np.int32)
 
@@ -158,12 +170,13 @@ def ear(count: int) -> tuple[Float64Array, IntArray]:
         lobe = smoothstep(-flat[:, 1], 1.2, 2.0)
         height = rise * (1 - lobe) + 0.25 * lobe
         rings.append(_place(flat, height * (0.25 + 0.75 * free)))
-    behind = [_place(outline, -0.12 * free), _place(centre + (outline - centre) * 0.6, -0.9 - 0.6 * free)]
+    behind = [
+        _place(outline, -0.12 * free),
+        _place(centre + (outline - centre) * 0.6, -0.9 - 0.6 * free),
+    ]
     loops = [np.arange(count) + k * count for k in range(len(rings) + 2)]
     points = np.concatenate([*rings, *behind, _place(centre[None], np.array([-0.45]))])
-    triangles = [
-        stitch(a, b) for a, b in zip(loops[: len(rings) - 1], loops[1 : len(rings)], strict=True)
-    ]
+    triangles = [stitch(a, b) for a, b in pairwise(loops[: len(rings)])]
     tip = np.full(count, len(points) - 1)
     inner = loops[len(rings) - 1]
     triangles.append(np.stack([inner, np.roll(inner, -1), tip], 1).astype(np.int32))

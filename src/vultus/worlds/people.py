@@ -96,6 +96,4 @@ def split_identities(
         raise ConfigError(f"cannot split {count} identities into shares {list(shares)}")
     order = generator(seed, "split", count).permutation(count)
     ends = np.round(np.cumsum(weights) / weights.sum() * count).astype(int)
-    return tuple(
-        tuple(sorted(int(i) for i in part)) for part in np.split(order, ends[:-1])
-    )
+    return tuple(tuple(sorted(int(i) for i in part)) for part in np.split(order, ends[:-1]))

@@ -84,9 +84,9 @@ def procedural_head(detail: str) -> Head:
     balls = []
     for sign in (1.0, -1.0):
         centre = np.array([sign * EYE[0], EYE[1], EYE[2]], np.float32)
-        points, triangles, uv = eyeball(centre, EYE_RADIUS, rings, segments)
-        balls.append((build.add(points.astype(np.float64), triangles, Material.EYE), centre, uv))
-        jaw.append(np.zeros(len(points)))
+        ball, triangles, uv = eyeball(centre, EYE_RADIUS, rings, segments)
+        balls.append((build.add(ball.astype(np.float64), triangles, Material.EYE), centre, uv))
+        jaw.append(np.zeros(len(ball)))
     lid = np.concatenate([lid, np.full(build.count - len(lid), -1, np.int32)])
     index = np.arange(build.count)
     anatomy = Anatomy(
@@ -110,8 +110,8 @@ def _assemble(
     points = anatomy.points.astype(np.float32)
     triangles, material = np.concatenate(build.triangles), np.concatenate(build.material)
     identity = identity_fields(anatomy)[1].astype(np.float32)
-    names, expression = expression_fields(anatomy)
-    expression = expression.astype(np.float32)
+    names, fields = expression_fields(anatomy)
+    expression = fields.astype(np.float32)
     for start, centre, uv in balls:
         own = slice(start, start + len(uv))
         left = bool(centre[0] < 0)
@@ -161,7 +161,9 @@ def _skin(plan: Layout, build: _Builder) -> tuple[IntArray, IntArray]:
     own = weld[plan.triangles]
     own = own[(own[:, 0] != own[:, 1]) & (own[:, 1] != own[:, 2]) & (own[:, 0] != own[:, 2])]
     points = np.concatenate([half, half[others] * [-1, 1, 1]])
-    build.add(points, np.concatenate([own, twin[own][:, [0, 2, 1]]]).astype(np.int32), Material.SKIN)
+    build.add(
+        points, np.concatenate([own, twin[own][:, [0, 2, 1]]]).astype(np.int32), Material.SKIN
+    )
     back = np.concatenate([twin, others]).astype(np.int32)
     return back, np.concatenate([plan.lid, plan.lid[others]])
 

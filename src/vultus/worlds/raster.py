@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def compiled(function: F) -> F:
     """Compile a function with numba, cached on disk, without the interpreter lock."""
-    return numba.njit(nogil=True, cache=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+    return cast(F, numba.njit(nogil=True, cache=True, error_model="numpy")(function))
 
 
 @compiled
@@ -139,7 +139,7 @@ def lit_fraction(nearest: FloatArray, x: float, y: float, z: float, bias: float)
     """Return how much of a 3x3 neighbourhood of a depth map lies no nearer than z - bias."""
     size = nearest.shape[0]
     fx, fy = x - math.floor(x), y - math.floor(y)
-    cx, cy = int(math.floor(x)), int(math.floor(y))
+    cx, cy = math.floor(x), math.floor(y)
     total = 0.0
     weight = 0.0
     for dy in range(-1, 3):

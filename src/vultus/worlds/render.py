@@ -313,6 +313,6 @@ def _shadow(mesh: Mesh, turned: FloatArray, lighting: Lighting) -> tuple[FloatAr
     to_shadow = np.zeros((3, 4))
     to_shadow[:, :3] = frame * np.array([[scale], [scale], [1.0]])
     to_shadow[:, 3] = -to_shadow[:, :3] @ middle + np.array([1, 1, 0]) * (SHADOW_SIZE - 1) / 2
-    to_shadow = to_shadow.astype(np.float32)
-    local = turned @ to_shadow[:, :3].T + to_shadow[:, 3]
-    return depth_map(local.astype(np.float32), mesh.triangles, SHADOW_SIZE), to_shadow
+    projection = to_shadow.astype(np.float32)
+    local = turned @ projection[:, :3].T + projection[:, 3]
+    return depth_map(local.astype(np.float32), mesh.triangles, SHADOW_SIZE), projection

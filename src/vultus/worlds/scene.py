@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vultus.worlds.appearance import Appearance, sample_makeup
 from vultus.worlds.backgrounds import procedural_background
@@ -160,5 +161,5 @@ def _direction(azimuth: float, elevation: float) -> FloatArray:
     return np.array(unit, np.float32)
 
 
-def _pair(values: FloatArray) -> Range:
+def _pair(values: NDArray[np.floating]) -> Range:
     return float(values[0]), float(values[1])

@@ -105,11 +105,11 @@ def bump(
 
 
 def rim_of_eye(count: int) -> Float64Array:
-    """Return the rim of the open eye, float64 (count, 2), counter-clockwise from the outer corner."""
+    """Return the rim of the open eye, float64 (count, 2), from the outer corner over the top."""
     turn = np.arange(count) * (2 * np.pi / count)
     outer, inner = np.array([4.42, 3.36]), np.array([1.86, 3.18])
     share = 0.5 - 0.5 * np.cos(turn)
-    line = outer + (inner - outer) * share[:, None]
+    line: Float64Array = outer + (inner - outer) * share[:, None]
     rise = np.where(turn <= np.pi, 0.65 - 0.08 * np.cos(turn), 0.37 + 0.07 * np.cos(turn))
     line[:, 1] += rise * np.sign(np.sin(turn)) * np.abs(np.sin(turn)) ** 1.15
     return line
@@ -127,9 +127,7 @@ def lip_bottom(x: Float64Array) -> Float64Array:
     return np.asarray(MOUTH_Y - 0.86 * np.clip(1 - (x / 2.62) ** 2, 0, 1) ** 0.8)
 
 
-def _section(
-    azimuth: Float64Array, n: Float64Array | float
-) -> tuple[Float64Array, Float64Array]:
+def _section(azimuth: Float64Array, n: Float64Array | float) -> tuple[Float64Array, Float64Array]:
     s, c = np.sin(azimuth), np.cos(azimuth)
     size = (np.abs(s) ** n + np.abs(c) ** n) ** (1 / np.asarray(n))
     return s / size, c / size
@@ -157,13 +155,16 @@ def base_surface(p: Float64Array, q: Float64Array) -> Float64Array:
     shelf = 2.6
     on_shelf = smoothstep(below, -0.35, shelf)
     fade = smoothstep(q, -17.0, -9.5)
-    level = np.where(below > 0, edge - 0.22 * np.minimum(below, shelf) - np.maximum(below - shelf, 0), q)
+    level = np.where(
+        below > 0, edge - 0.22 * np.minimum(below, shelf) - np.maximum(below - shelf, 0), q
+    )
     y = np.where((below > 0) & (c > -0.2), level * fade + q * (1 - fade), y)
     sn, cn = _section(azimuth, 2.0)
     neck_x = _row(_NECK, np.minimum(y, -3.0), 1) * sn
-    neck_z = np.where(
-        cn > 0, _row(_NECK, np.minimum(y, -3.0), 2), _row(_NECK, np.minimum(y, -3.0), 3)
-    ) * cn
+    neck_z = (
+        np.where(cn > 0, _row(_NECK, np.minimum(y, -3.0), 2), _row(_NECK, np.minimum(y, -3.0), 3))
+        * cn
+    )
     front = smoothstep(c, -0.5, 0.15)
     hind = smoothstep(-q, 1.0, 8.0)
     mix = np.where(q < 0, on_shelf * front + hind * (1 - front), 0.0)
@@ -221,8 +222,11 @@ def _features(x: Float64Array, y: Float64Array) -> Float64Array:
     out += 0.30 * bump(x, y, 4.9, 1.1, 1.3, 1.0) + 0.26 * bump(x, y, 3.5, -0.3, 1.1, 1.2)
     out -= 0.22 * bump(x, y, 4.4, -2.6, 1.2, 1.2)
     fold = 2.35 + 0.33 * (-0.2 - y)
-    out -= 0.10 * np.exp(-0.5 * ((x - fold) / 0.34) ** 2) * smoothstep(-y, -0.4, 0.6) * smoothstep(
-        y, -3.6, -2.4
+    out -= (
+        0.10
+        * np.exp(-0.5 * ((x - fold) / 0.34) ** 2)
+        * smoothstep(-y, -0.4, 0.6)
+        * smoothstep(y, -3.6, -2.4)
     )
     out += 0.12 * bump(x, y, 0.52, -1.95, 0.20, 0.45) - 0.12 * bump(x, y, 0, -1.95, 0.24, 0.5)
     out -= 0.42 * bump(x, y, 0, -5.05, 1.5, 0.42)

@@ -37,12 +37,12 @@ def sample(atlas: FloatArray, u: float, v: float, channel: int) -> float:
     rows, columns = atlas.shape[0], atlas.shape[1]
     x = (u - math.floor(u)) * columns - 0.5
     y = min(max(v * rows - 0.5, 0.0), rows - 1.001)
-    x0, y0 = int(math.floor(x)), int(math.floor(y))
+    x0, y0 = math.floor(x), math.floor(y)
     fx, fy = x - x0, y - y0
     xa, xb = x0 % columns, (x0 + 1) % columns
     top = atlas[y0, xa, channel] * (1 - fx) + atlas[y0, xb, channel] * fx
     bottom = atlas[y0 + 1, xa, channel] * (1 - fx) + atlas[y0 + 1, xb, channel] * fx
-    return top * (1 - fy) + bottom * fy
+    return float(top * (1 - fy) + bottom * fy)
 
 
 @compiled
@@ -163,7 +163,7 @@ def shade(
                     )
                 lit *= 0.4 + 0.6 * open_sky
                 cr, cg, cb = colours[k, 0] * lit, colours[k, 1] * lit, colours[k, 2] * lit
-                # Light that wraps past the terminator, most in red (wrapped Lambert per channel, softened where it ends).
+                # Lambert that wraps past the terminator, most in red, and ends softly.
                 tr = max(0.0, (cosine + surfaces[m, 2]) / (1 + surfaces[m, 2]))
                 tg = max(0.0, (cosine + surfaces[m, 3]) / (1 + surfaces[m, 3]))
                 tb = max(0.0, (cosine + surfaces[m, 4]) / (1 + surfaces[m, 4]))
@@ -251,4 +251,4 @@ def average(samples: FloatArray, factor: int) -> FloatArray:
         for x in range(side * factor):
             for c in range(channels):
                 out[y // factor, x // factor, c] += samples[y, x, c]
-    return out / np.float32(factor * factor)
+    return out * np.float32(1.0 / (factor * factor))

@@ -101,7 +101,7 @@ def sample_sheet(species: str, rng: np.random.Generator) -> Sheet:
     pose = tuple(float(v) for v in rng.normal(0, [7.0, 6.0, 4.0]))
     screen = species == "replay"
     width = float(rng.uniform(14, 24)) if not screen else float(rng.uniform(7, 26))
-    height = width * float(rng.uniform(1.0, 1.3))
+    height = width * float(rng.uniform(0.95, 1.05))
     bend = float(rng.uniform(0.008, 0.03) * rng.choice([-1, 1])) if species == "print_bent" else 0.0
     return Sheet(
         pose=pose,  # type: ignore[arg-type]
@@ -266,7 +266,7 @@ def _paper(
     base = np.where(on[..., None], (1 - dots) * white, white)
     fibre = fractal_noise(rng, base.shape[:2], base.shape[0] / 9, 2)
     base = base * (1 + 0.012 * fibre[..., None])
-    return (base * _lambert(normals, lighting)).astype(np.float32)
+    return np.asarray(base * _lambert(normals, lighting), np.float32)
 
 
 def _lambert(normals: FloatArray, lighting: Lighting) -> FloatArray:

@@ -26,7 +26,7 @@ class PoseSpec:
 
 @dataclass(frozen=True, slots=True)
 class CameraSpec:
-    """Ranges of distance (cm), share of the height that the head fills, and offset of its centre."""
+    """Ranges of distance (cm), of the share of height that the head fills, and greatest offset."""
 
     distance: Range = (45.0, 160.0)
     fill: Range = (0.68, 0.95)
@@ -144,8 +144,8 @@ class WorldSpec:
                 if isinstance(value, tuple):
                     _require(value[0] <= value[1], f"{f.name} must be low <= high, got {value}")
         _require(self.camera.distance[0] >= 25, "cameras stand at least 25 cm away")
-        _require(0 < self.camera.fill[0], "the head must fill a positive share of the picture")
-        _require(1 <= self.light.count[0], "a world needs at least one light")
+        _require(self.camera.fill[0] > 0, "the head must fill a positive share of the picture")
+        _require(self.light.count[0] >= 1, "a world needs at least one light")
         for f in fields(self.wear):
             p = getattr(self.wear, f.name)
             _require(0 <= p <= 1, f"probability {f.name} must lie in [0, 1], got {p}")

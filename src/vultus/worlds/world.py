@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vultus.errors import ConfigError
 from vultus.worlds import injection
-from vultus.worlds.appearance import Appearance, paint
+from vultus.worlds.appearance import Appearance
 from vultus.worlds.camera import Camera, angles, rotation
 from vultus.worlds.capture import DOMAINS, capture
 from vultus.worlds.channels import (
     face_temperature,
     infrared_atlas,
+    masked_infrared,
     masked_temperature,
     sheet_infrared,
     sheet_temperature,
@@ -27,8 +27,11 @@ from vultus.worlds.hair import glasses_mesh, hair_mesh, hat_mesh, scalp_of, styl
 from vultus.worlds.heads import load_head
 from vultus.worlds.masks import masked_look, masked_shape, masked_weights
 from vultus.worlds.noise import linear
+from vultus.worlds.paint import paint
 from vultus.worlds.people import Person, person
+from vultus.worlds.reimage import box_corners, on_picture, on_sheet, source_size
 from vultus.worlds.render import Atlas, Mesh, View, draw, face_outline, five_points
+from vultus.worlds.samples import Sample
 from vultus.worlds.scene import Shot, background, draw_shot, sample_lighting, sample_pose
 from vultus.worlds.sheets import Sheet, Shown, sample_sheet, show
 from vultus.worlds.spec import PoseSpec, WorldSpec
@@ -40,74 +43,6 @@ BoolArray = NDArray[np.bool_]
 
 #: Painted atlases kept in memory; one of 256 texels takes 0.8 MB, one of 512 takes 3 MB.
 ATLASES = 64
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sample:
-    """One generated picture with its labels; arrays as in :class:`~vultus.worlds.render.View`.
-
-    Parameters
-    ----------
-    index, identity
-        Number of the picture in its world, and of the person shown.
-    colour
-        uint8 (S, S, 3), sRGB.
-    depth
-        float32 (S, S) centimetres, infinite on the background.
-    pose
-        float32 (3,) yaw, pitch, roll in degrees of the face in the picture.
-    expression, emotion
-        float32 (E,) weights in the order of the head's names, and the label they were drawn for.
-    infrared, thermal
-        float32 (S, S): near-infrared radiance; degrees Celsius; None unless asked for.
-    domain, species
-        Labels.
-    live
-        Whether it is bona fide.
-    """
-
-    index: int
-    identity: int
-    colour: UInt8Array
-    depth: FloatArray
-    normals: FloatArray
-    parts: UInt8Array
-    occluded: BoolArray
-    landmarks: FloatArray
-    landmarks3d: FloatArray
-    visible: BoolArray
-    box: FloatArray
-    keypoints: FloatArray
-    pose: FloatArray
-    expression: FloatArray
-    emotion: str
-    infrared: FloatArray | None
-    thermal: FloatArray | None
-    domain: str
-    species: str
-
-    @property
-    def live(self) -> bool:
-        """Whether the presentation is bona fide."""
-        return self.species == "bona_fide"
-
-    def facts(self) -> dict[str, Any]:
-        """Return the labels that are not pictures as plain values for JSON."""
-        return {
-            "index": self.index,
-            "identity": self.identity,
-            "emotion": self.emotion,
-            "domain": self.domain,
-            "species": self.species,
-            "live": self.live,
-            "pose": self.pose.tolist(),
-            "box": self.box.tolist(),
-            "keypoints": self.keypoints.tolist(),
-            "landmarks": self.landmarks.tolist(),
-            "landmarks3d": self.landmarks3d.tolist(),
-            "visible": self.visible.tolist(),
-            "expression": self.expression.tolist(),
-        }
 
 
 class World:
@@ -163,7 +98,9 @@ class World:
                 thermal = masked_temperature(view, shot.room, shot.species, shot.who.offset, heat)
             else:
                 thermal = face_temperature(view, shot.room, shot.who.offset, heat)
-        infrared = None if view.infrared is None else view.infrared[..., 0]
+        infrared = None
+        if view.infrared is not None:
+            infrared = masked_infrared(view, shot.species, shot.rng("plastic"))
         return self._labelled(shot, view, colour, shot.pose, infrared, thermal)
 
     def view(self, shot: Shot, size: int | None = None) -> View:
@@ -192,6 +129,8 @@ class World:
         vertices = masked_shape(shot.species, head, vertices, shot.rng("mask"))
         mesh = Mesh(vertices, head.triangles, head.uv, head.material, head.parts, head.occlusion)
         style = style_named(who.hair)
+        if style is not None and shot.hat:
+            style = replace(style, top=min(style.top, 0.5), hairline=max(style.hairline, 8.5))
         if style is not None:
             strands = np.random.default_rng(who.look.seed)
             mesh = mesh.joined(hair_mesh(self._scalp, rest, style, strands))
@@ -221,13 +160,14 @@ class World:
     def _sheet(self, shot: Shot, moment: int, sheet: Sheet) -> Sample:
         """Show a picture of the person again on paper or on a screen."""
         size = self.spec.size
-        source, picture = self._source(shot, moment)
+        source, picture, share = self._source(shot, moment)
         scale = len(picture) / source_size(size)
         eyes = np.stack([source.landmarks[36:42], source.landmarks[42:48]]) * scale
         shown = show(
             picture,
             sheet,
-            fill=min(shot.camera.fill * 1.05, 1.1),
+            # The face comes out about as large as a living one would.
+            fill=shot.camera.fill / share * float(shot.rng("framing").uniform(0.85, 1.1)),
             size=size,
             lighting=shot.lighting,
             rng=shot.rng("reproduction"),
@@ -240,10 +180,12 @@ class World:
             back = _over(behind_view.radiance, back)
         light = _over(shown.radiance, back)
         colour = capture(light, shot.state, shot.rng("noise", moment))
-        return self._labelled_sheet(shot, source, picture, shown, sheet, behind_view, colour, moment)
+        return self._labelled_sheet(
+            shot, source, picture, shown, sheet, behind_view, colour, moment
+        )
 
-    def _source(self, shot: Shot, moment: int) -> tuple[View, UInt8Array]:
-        """Draw the picture that an attacker shows: the person, well lit and nearly frontal."""
+    def _source(self, shot: Shot, moment: int) -> tuple[View, UInt8Array, float]:
+        """Draw the picture that an attacker shows, and the share of it that the head fills."""
         size = source_size(self.spec.size)
         rng = shot.rng("source")
         still = replace(
@@ -253,13 +195,13 @@ class World:
             if shot.species == "replay"
             else sample_pose(PoseSpec((-15, 15), (-8, 8), (-4, 4)), rng),
             lighting=sample_lighting(self.spec.light, rng),
-            camera=Camera(float(rng.uniform(50, 120)), float(rng.uniform(0.6, 0.8))),
+            camera=Camera(float(rng.uniform(50, 120)), float(rng.uniform(0.55, 0.85))),
         )
         view = self.view(still, size)
         light = _over(view.radiance, background(still, self.spec, size, "source background"))
         state = DOMAINS["phone" if rng.random() < 0.6 else "studio"].sample(rng)
         frame = moment if shot.species == "replay" else 0
-        return view, capture(light, state, shot.rng("source noise", frame))
+        return view, capture(light, state, shot.rng("source noise", frame)), still.camera.fill
 
     def _attacker(self, shot: Shot) -> Person:
         """Return who holds the sheet: someone else."""
@@ -284,9 +226,9 @@ class World:
         on = shown.place[..., 0] >= 0
         cell = np.clip(np.round(shown.place).astype(int), 0, len(picture) - 1)
         parts = np.where(on & ~shown.cut, source.parts[cell[..., 1], cell[..., 0]], Part.BACKGROUND)
-        landmarks, space = _on_sheet(source, shown, sheet)
+        landmarks, space = on_sheet(source, shown, sheet)
         inside = ((landmarks >= 0) & (landmarks <= size - 1)).all(1)
-        corners = _on_picture(_box_corners(source.box), shown)
+        corners = on_picture(box_corners(source.box), shown)
         box = np.concatenate([corners.min(0), corners.max(0)]).astype(np.float32)
         depth = shown.depth
         if behind is not None:
@@ -294,7 +236,9 @@ class World:
             parts = np.where(shown.cut, behind.parts, parts)
         infrared = thermal = None
         if self.spec.channels:
-            tone = linear(picture.astype(np.float32) / 255) @ np.array([0.25, 0.6, 0.15], np.float32)
+            tone = linear(picture.astype(np.float32) / 255) @ np.array(
+                [0.25, 0.6, 0.15], np.float32
+            )
             infrared = sheet_infrared(shown, sheet, tone[cell[..., 1], cell[..., 0]])
             heat = shot.rng("heat", moment)
             warm = None
@@ -364,7 +308,7 @@ class World:
                 depth=np.where(hidden, near, view.depth),
                 parts=np.where(hidden, np.uint8(Part.BACKGROUND), view.parts),
                 occluded=view.occluded | hidden,
-                normals=np.where(hidden[..., None], np.float32([0, 0, 1]), view.normals),
+                normals=np.where(hidden[..., None], np.array([0, 0, 1], np.float32), view.normals),
                 visible=view.visible & ~hidden[row, column],
             ),
             (light + (tint - light) * cover).astype(np.float32),
@@ -402,61 +346,9 @@ class World:
         )
 
 
-def source_size(size: int) -> int:
-    """Return the side of the picture that an attack shows again."""
-    return int(min(max(1.5 * size, 128), 512))
-
-
 def _over(front: FloatArray, back: FloatArray) -> FloatArray:
     return np.asarray(front[..., :3] + (1 - front[..., 3:]) * back, np.float32)
 
 
 def _nir(view: View) -> FloatArray:
     return view.infrared[..., 0] if view.infrared is not None else np.zeros_like(view.depth)
-
-
-def _box_corners(box: FloatArray) -> FloatArray:
-    x1, y1, x2, y2 = box
-    return np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)], np.float32)
-
-
-def _on_picture(points: FloatArray, shown: Shown) -> FloatArray:
-    """Map points (K, 2) of the shown picture to the camera's, by a homography fitted to the sheet.
-
-    A bent sheet deviates from the plane by less than a pixel at the curvatures in use.
-    """
-    import cv2
-
-    rows, columns = np.nonzero(shown.place[..., 0] >= 0)
-    if len(rows) < 8:
-        return np.full((len(points), 2), -1e3, np.float32)
-    step = max(len(rows) // 400, 1)
-    here = np.stack([columns, rows], 1)[::step].astype(np.float32)
-    there = shown.place[rows, columns][::step]
-    matrix, _ = cv2.findHomography(there, here, 0)
-    return np.asarray(
-        cv2.perspectiveTransform(points[None].astype(np.float32), matrix)[0], np.float32
-    )
-
-
-def _on_sheet(source: View, shown: Shown, sheet: Sheet) -> tuple[FloatArray, FloatArray]:
-    """Return where the landmarks of the shown picture appear, and their places in space."""
-    flat = _on_picture(source.landmarks, shown)
-    size = len(shown.depth)
-    column, row = np.clip(np.round(flat.T).astype(int), 0, size - 1)
-    depth = shown.depth[row, column]
-    depth = np.where(np.isfinite(depth), depth, np.median(shown.depth[np.isfinite(shown.depth)]))
-    middle = float(np.median(depth))
-    # The camera frame's origin lies at the centre of the sheet.
-    focal = _focal(shown, sheet, middle)
-    x = (flat[:, 0] - (size - 1) / 2) * depth / focal
-    y = -(flat[:, 1] - (size - 1) / 2) * depth / focal
-    return flat, np.stack([x, y, middle - depth], 1).astype(np.float32)
-
-
-def _focal(shown: Shown, sheet: Sheet, depth: float) -> float:
-    on = shown.place[..., 1] >= 0
-    rows = np.flatnonzero(on.any(1))
-    span = shown.place[..., 1][on]
-    share = max((span.max() - span.min()) / max(span.max(), 1.0), 1e-3)
-    return float(len(rows) * depth / (sheet.height * share))
