@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -21,6 +21,9 @@ from vultus.images import Limits, describe, open_image
 from vultus.recognition import Embedder
 
 Subject = Literal["largest", "central", "only"]
+
+#: Policies of choosing the face that a picture is about, by name.
+SUBJECTS: Mapping[str, Subject] = {"largest": "largest", "central": "central", "only": "only"}
 
 #: Recognition network used where none is named.
 DEFAULT_EMBEDDER = "dlib-resnet29"
@@ -176,24 +179,22 @@ class Analyzer:
         embed: bool,
     ) -> list[list[Face] | str]:
         """Return per picture its faces, or the reason why there are none to return."""
-        readable = [i for i, picture in enumerate(pictures) if not isinstance(picture, str)]
-        images = [pictures[i] for i in readable]
-        results: list[list[Face] | str] = [""] * len(pictures)
-        for i, faces in zip(readable, self.detector.detect_many(images), strict=True):
+        images = {i: p for i, p in enumerate(pictures) if not isinstance(p, str)}
+        faces: dict[int, list[Face]] = {}
+        reasons: dict[int, str] = {}
+        found = self.detector.detect_many(list(images.values()))
+        for (i, image), detected in zip(images.items(), found, strict=True):
             if subject is None:
-                results[i] = faces
+                faces[i] = detected
                 continue
             try:
-                shape = pictures[i].shape[:2]
-                results[i] = [choose_subject(faces, shape, subject, names[i])]
+                faces[i] = [choose_subject(detected, image.shape[:2], subject, names[i])]
             except NoFaceError as error:
-                results[i] = str(error).removeprefix(f"{names[i]}: ")
+                reasons[i] = str(error).removeprefix(f"{names[i]}: ")
         if embed:
-            kept = [i for i in readable if not isinstance(results[i], str)]
-            embedded = self._embed_many([pictures[i] for i in kept], [results[i] for i in kept])
-            for i, faces in zip(kept, embedded, strict=True):
-                results[i] = faces
-        return results
+            embedded = self._embed_many([images[i] for i in faces], list(faces.values()))
+            faces = dict(zip(faces, embedded, strict=True))
+        return [faces.get(i, reasons.get(i, "")) for i in range(len(pictures))]
 
     def _try_open(self, source: Any) -> UInt8Array | str:
         try:
@@ -225,9 +226,7 @@ def default_weights() -> tuple[str, ...]:
     return (*detector, DEFAULT_EMBEDDER)
 
 
-def choose_subject(
-    faces: list[Face], shape: tuple[int, int], subject: Subject, source: str
-) -> Face:
+def choose_subject(faces: list[Face], shape: Sequence[int], subject: Subject, source: str) -> Face:
     """Return the face that a picture of a given shape (H, W) is about.
 
     Raises

@@ -80,7 +80,7 @@ class TemplateWriter:
         partial = self.path.with_name(f".{self.path.name}.partial")
         if self.path.suffix == ".npz":
             with partial.open("wb") as file:
-                np.savez(file, space=np.array(self.space), **columns)
+                np.savez(file, allow_pickle=False, space=np.array(self.space), **columns)
         else:
             import pyarrow as pa
             import pyarrow.parquet as pq

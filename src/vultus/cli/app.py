@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -36,13 +37,20 @@ def root(
     """Take the options that stand before a command."""
 
 
-for command in (pictures.detect, pictures.analyze, pictures.embed, pictures.verify):
-    app.command()(command)
-for command in (galleries.enroll, galleries.identify, galleries.cluster):
-    app.command()(command)
-app.command()(calibration.calibrate)
-app.command()(system.doctor)
-app.command()(demo.demo)
+_COMMANDS: tuple[Callable[..., None], ...] = (
+    pictures.detect,
+    pictures.analyze,
+    pictures.embed,
+    pictures.verify,
+    galleries.enroll,
+    galleries.identify,
+    galleries.cluster,
+    calibration.calibrate,
+    system.doctor,
+    demo.demo,
+)
+for _command in _COMMANDS:
+    app.command()(_command)
 app.add_typer(galleries.app, name="gallery")
 app.add_typer(evaluation.app, name="evaluate")
 app.add_typer(models.app, name="models")

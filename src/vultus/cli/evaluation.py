@@ -109,7 +109,7 @@ def _run(
         for name, e in report.figures.items()
     ]
     table(("figure", "value", "95 % interval", "n", "note"), rows, title=report.protocol)
-    facts = [[name, _short(value)] for name, value in (report.system | report.facts).items()]
+    facts = [[name, _short(value)] for name, value in {**report.system, **report.facts}.items()]
     table(("", ""), facts)
     for path in written:
         typer.echo(path)

@@ -57,10 +57,8 @@ def get(
     from vultus import runtime
     from vultus.analysis import default_weights
 
-    if ids:
-        chosen = ids
-    else:
-        chosen = list(default_weights()) if default else [w.id for w in runtime.list_weights()]
+    wanted = default_weights() if default else [w.id for w in runtime.list_weights()]
+    chosen = ids or wanted
     paths = {}
     for name in chosen:
         with byte_progress(name) as step:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -81,7 +81,7 @@ def progress_bar(description: str, total: int | None) -> Iterator[Callable[[obje
 
 
 @contextmanager
-def byte_progress(description: str) -> Iterator[Callable[[int, int], None] | None]:
+def byte_progress(description: str) -> Iterator[Callable[[int, int | None], None] | None]:
     """Show how much of a file has come, on standard error, if that is a terminal.
 
     Yields
@@ -108,12 +108,12 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
             step(item)
 
 
-def table(columns: Iterable[str], rows: Iterable[Iterable[Any]], title: str | None = None) -> None:
+def table(columns: Iterable[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
     """Print a table on standard output; numbers are right-aligned."""
     from rich.console import Console
     from rich.table import Table
 
-    rows = [list(row) for row in rows]
+    rows = list(rows)
     out = Table(title=title, title_justify="left")
     for i, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[i], (int, float)) for row in rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -153,9 +152,11 @@ def make_analyzer(provider: str, threads: int | None) -> Analyzer:
 
 def parse_subject(name: str) -> Subject:
     """Return a subject policy; end the command on an unknown name."""
-    if name in ("largest", "central", "only"):
-        return name
-    fail(f"--subject must be largest, central or only, not {name!r}")
+    from vultus.analysis import SUBJECTS
+
+    if name not in SUBJECTS:
+        fail(f"--subject must be {', '.join(SUBJECTS)}, not {name!r}")
+    return SUBJECTS[name]
 
 
 def _report(
@@ -168,7 +169,8 @@ def _report(
     templates: bool = False,
 ) -> None:
     found = pictures(sources)
-    rows, skipped = [], 0
+    rows: list[list[object]] = []
+    skipped = 0
     stream = analyzer.stream(found, embed=embed, keep_images=draw is not None)
     names = drawn_names(found)
     for path, result in zip(found, track(stream, "Looking for faces", len(found)), strict=True):
@@ -211,7 +213,7 @@ def draw_analysis(path: Path, result: Analysis, labels: list[str] | None = None)
     save_image(path, draw_faces(result.image, result.faces, labels))
 
 
-def _rows(result: Analysis) -> Iterable[list[object]]:
+def _rows(result: Analysis) -> list[list[object]]:
     if not result.faces:
         return [[result.source, "none", "", "", "", "", "", ""]]
     return [
