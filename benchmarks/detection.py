@@ -16,7 +16,7 @@ out of the result. Definitions:
 AFW is also where this package's thresholds and box proportions were chosen; dlib's examples,
 Helen, FASSEG and LFW had no part in that.
 
-    OMP_NUM_THREADS=1 python benchmarks/detection.py [--json FILE] [--lfw N]
+    OMP_NUM_THREADS=1 python benchmarks/detection.py [--json FILE] [--lfw N] [--only NAME ...]
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import statistics
 import time
 import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -224,20 +224,21 @@ def speed(finders: dict[str, Find], images: list[Image], rounds: int = 3) -> Any
     }
 
 
-def detectors() -> dict[str, Find]:
-    """Return this package's detectors and the peers that can run here."""
+def detectors(only: Sequence[str]) -> dict[str, Find]:
+    """Return this package's detectors and the peers that can run here, or some of them."""
     found: dict[str, Find] = {}
     for name in DETECTORS:
         try:
             found[name] = Detector(name, threads=THREADS).detect
         except ConfigError as error:
             print(f"left out: {name}: {error}")
-    return found | peers(THREADS)
+    found |= peers(THREADS)
+    return {name: find for name, find in found.items() if not only or name in only}
 
 
-def measure(root: Path, lfw: int) -> dict[str, Any]:
+def measure(root: Path, lfw: int, only: Sequence[str] = ()) -> dict[str, Any]:
     """Run every measurement whose data are here."""
-    finders, judge = detectors(), reference(THREADS)
+    finders, judge = detectors(only), reference(THREADS)
     result: dict[str, Any] = {}
     scenes: list[tuple[str, str, Callable[[Path], Iterator[Scene]], Find | None]] = [
         ("afw_scenes", "afw_scenes", afw_scenes, judge),
@@ -281,13 +282,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, help="file for the figures")
     parser.add_argument("--lfw", type=int, default=2000, help="LFW pictures, evenly spaced")
+    parser.add_argument("--only", nargs="+", default=(), help="names of detectors")
     options = parser.parse_args()
     root = Path(os.environ.get("VULTUS_DATA", _ROOT.parent / "shared" / "data"))
     report = {
         "command": f"OMP_NUM_THREADS=1 python benchmarks/detection.py --lfw {options.lfw}",
         "machine": describe_machine(),
         "threads": THREADS,
-        **measure(root, options.lfw),
+        **measure(root, options.lfw, options.only),
     }
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vultus.detection.blazeface import (
@@ -15,6 +15,7 @@ from vultus.detection.blazeface import (
     _decode,
     _further_looks,
     _input_shape,
+    _place,
     distinct,
     merge,
 )
@@ -50,6 +51,21 @@ def test_inputs_keep_the_aspect_and_are_multiples_of_the_stride() -> None:
     assert _input_shape((480, 640), 128) == (96, 128)
     assert _input_shape((5000, 1), 128) == (128, 32)
     assert _input_shape((1, 1), 1024) == (1024, 1024)
+
+
+@given(st.integers(40, 2100), st.integers(20, 60), st.sampled_from([64, 128, 384]))
+@example(1998, 40, 128)
+def test_placed_pictures_keep_their_geometry(width: int, height: int, canvas: int) -> None:
+    """An edge lies where the returned scale puts it, whatever is cut, averaged and interpolated."""
+    edge = 9 * width // 10
+    picture = np.zeros((height, width, 3), np.uint8)
+    picture[:, edge:] = 255
+    into = np.zeros((*_input_shape((height, width), canvas), 3), np.uint8)
+    scale = _place(picture, canvas, into)
+    rows, columns = (max(round(n * canvas / max(height, width)), 1) for n in (height, width))
+    assert not into[rows:].any()
+    bright = into[rows // 2, :, 0].sum() / 255
+    assert columns - bright == pytest.approx(edge * scale[0], abs=0.15)
 
 
 @given(st.integers(1, 20000), st.integers(1, 20000))
@@ -94,6 +110,13 @@ def test_a_part_of_a_better_face_is_dropped_whatever_its_overlap() -> None:
     assert len(merge(candidates((110, 110, 30, 0.9), (100, 100, 100, 0.6)))) == 2
 
 
+def test_covered_is_the_part_under_a_better_face() -> None:
+    boxes = np.array([(0, 0, 100, 100), (75, 0, 175, 100), (300, 0, 400, 100)], np.float32)
+    kept, covered = distinct(boxes)
+    assert kept.tolist() == [0, 1, 2]
+    np.testing.assert_allclose(covered, [0, 0.25, 0])
+
+
 @given(
     st.lists(
         st.tuples(st.floats(0, 500), st.floats(0, 500), st.floats(5, 200), st.floats(0.1, 0.99)),
@@ -105,7 +128,7 @@ def test_merging_is_sorted_and_stable_under_order(rows: list[tuple[float, ...]])
     joined, other = merge(candidates(*unique)), merge(candidates(*unique[::-1]))
     assert (np.diff(joined.scores) <= 0).all()
     np.testing.assert_allclose(joined.boxes, other.boxes, atol=1e-3)
-    assert len(distinct(joined.boxes)) == len(joined)
+    assert len(distinct(joined.boxes)[0]) == len(joined)
 
 
 def test_presence_lifts_weak_faces_and_does_not_condemn_profiles() -> None:
