@@ -101,7 +101,8 @@ def first_of_each(rows: pa.Table) -> pa.Table:
 
 def problems_of(rows: pa.Table | pa.RecordBatch) -> list[str]:
     """Return what is wrong with the templates and texts of some rows, in words."""
-    length = np.linalg.norm(vectors(rows).astype(np.float64), axis=1)
+    values = vectors(rows)
+    length = np.sqrt(np.einsum("nd,nd->n", values, values))
     # Comparing this way round catches NaN too.
     bad = np.flatnonzero(~(np.abs(length - 1) <= LENGTH_TOLERANCE))
     ids = rows.column("face_id")

@@ -11,8 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from vultus.errors import GalleryError
+from vultus.gallery.rows import problems_of
 from vultus.gallery.scan import ExactIndex
-from vultus.gallery.store import Store, vectors
+from vultus.gallery.store import RESTORE, Store, vectors
 
 Codes = NDArray[np.int32]
 BoolArray = NDArray[np.bool_]
@@ -140,6 +142,8 @@ def _extended(
         people.append(old._names.encode(batch.column("person")))
         sources.append(batch.column("source"))
         if index is not None:
+            if damage := problems_of(batch):
+                raise GalleryError(f"{store.path}: {damage[0]}; verify() lists all, then {RESTORE}")
             index = index.append(vectors(batch))
     return replace(
         old,

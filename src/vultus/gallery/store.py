@@ -22,6 +22,8 @@ from vultus.gallery.header import Header
 FloatArray = NDArray[np.float32]
 
 LOCK = ".lock"
+#: What to do when stored data cannot be used.
+RESTORE = "restore the folder from a backup, or import an export"
 _TABLE = re.compile(r"faces-\d{6,}\.lance")
 _ROWS = 8192
 # Small files slow every read down, and merging them costs a pass over the gallery.
@@ -68,7 +70,7 @@ class Store:
             self._table = _connect(path).open_table(header.table)
             found = self._table.schema
         if found != schema(header.dim):
-            raise GalleryError(f"{path}: the table's columns are not a gallery's; {_RESTORE}")
+            raise GalleryError(f"{path}: the table's columns are not a gallery's; {RESTORE}")
 
     @classmethod
     def create(cls, path: Path, header: Header, batches: Iterable[pa.RecordBatch] = ()) -> Store:
@@ -225,9 +227,6 @@ def _connect(path: Path) -> Any:
     return lancedb.connect(path)
 
 
-_RESTORE = "the gallery is damaged; restore the folder from a backup, or import an export"
-
-
 @contextmanager
 def _own_words(path: Path, doing: str) -> Iterator[None]:
     try:
@@ -241,5 +240,5 @@ def _own_words(path: Path, doing: str) -> Iterator[None]:
         reason = re.sub(r"\s+", " ", str(error)).split(", /")[0][:200]
         raise GalleryError(
             f"{path}: cannot {doing} the stored faces ({type(error).__name__}: {reason}); "
-            f"if this stays so, {_RESTORE}"
+            f"if this stays so, the gallery is damaged: {RESTORE}"
         ) from None
