@@ -220,12 +220,25 @@ def mirror_of(points: FloatArray, tolerance: float = 0.06) -> IntArray:
 
 
 def asymmetries(basis: FloatArray, neutral: FloatArray) -> FloatArray:
-    """Turn symmetric directions into antisymmetric ones, float32, the shape of the basis.
+    """Turn symmetric directions into antisymmetric ones, float32 (A, V, 3).
 
     Each pushes the two sides in opposite senses, and fades at the midline so that nothing tears.
     """
     side = np.tanh(neutral[:, 0] / 1.5).astype(np.float32)
-    return np.asarray(0.45 * basis * side[None, :, None], np.float32)
+    out = np.asarray(0.45 * basis * side[None, :, None], np.float32)
+    # A feature of the midline has no sides to differ.
+    return out[np.abs(out).max((1, 2)) > 0.04]
+
+
+def parity(basis: FloatArray, mirror: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Split directions (I, V, 3) into symmetric ones (S, V, 3) and antisymmetric ones (A, V, 3).
+
+    Parts of less than 0.4 millimetres are dropped.
+    """
+    reflected = mirrored(basis[:, mirror])
+    even, odd = 0.5 * (basis + reflected), 0.5 * (basis - reflected)
+    kept = [part[np.abs(part).max((1, 2)) > 0.04] for part in (even, odd)]
+    return np.asarray(kept[0]), np.asarray(kept[1])
 
 
 def check_names(names: Sequence[str]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vultus.errors import DatasetError
 from vultus.worlds.chart import Material, skin_chart
 from vultus.worlds.eyes import eyeball, gaze
-from vultus.worlds.heads import Head, asymmetries, check_names, mirror_of
+from vultus.worlds.heads import Head, asymmetries, check_names, mirror_of, parity
 from vultus.worlds.mesh import interior_chart, label_vertices, sky_occlusion
 from vultus.worlds.simplify import simplify
 
@@ -90,6 +90,8 @@ def _ict_head(detail: str, path: Path) -> Head:
         identity = np.concatenate([identity, parts[3]], 1)
         expression = np.concatenate([expression, parts[4]], 1)
     marks = np.searchsorted(kept, landmarks).astype(np.int32)
+    mirror = mirror_of(points)
+    even, odd = parity(identity, mirror)
     return Head(
         name=f"ict/{detail}",
         neutral=points,
@@ -97,13 +99,13 @@ def _ict_head(detail: str, path: Path) -> Head:
         uv=uv,
         material=material,
         parts=label_vertices(points, tris, material, uv, marks),
-        identity_basis=np.concatenate([identity, asymmetries(identity[:ASYMMETRIC], points)]),
+        identity_basis=np.concatenate([even, odd, asymmetries(even[:ASYMMETRIC], points)]),
         expression_basis=expression,
         expression_names=check_names(names),
         landmarks=marks,
-        mirror=mirror_of(points),
+        mirror=mirror,
         occlusion=sky_occlusion(points, tris, material),
-        symmetric=len(identity),
+        symmetric=len(even),
     )
 
 

@@ -168,7 +168,7 @@ def blinks(rng: np.random.Generator, frames: int, fps: float) -> FloatArray:
 
 
 def _alive(head: Head, weights: FloatArray, rise: float, closed: float) -> FloatArray:
-    out = np.clip(weights * max(rise, 0.0), 0, 1).astype(np.float32)
+    out: FloatArray = np.clip(weights * max(rise, 0.0), 0, 1).astype(np.float32)
     for i, name in enumerate(head.expression_names):
         if name.startswith("eyeBlink"):
             out[i] = max(out[i], closed)
