@@ -77,7 +77,7 @@ MARGINS = {"arcface": 0.3, "adaface": 0.3}
 
 budgets = {
     "smoke": {"steps": 2, "size": 32, "batch": 16, "photographs": 0},
-    "cpu": {"steps": 250, "size": 40, "batch": 48, "photographs": 1},
+    "cpu": {"steps": 200, "size": 32, "batch": 48, "photographs": 1},
     "gpu": {"steps": 4000, "size": 64, "batch": 256, "photographs": 1},
 }
 
