@@ -91,6 +91,15 @@ def test_a_hint_of_small_faces_calls_for_a_finer_look() -> None:
     assert _further_looks((480, 720), 384, seen) == []
 
 
+def test_one_clear_face_of_middling_size_does_not() -> None:
+    clear, unclear = (300, 300, 100, 0.9), (300, 300, 100, 0.6)  # 18 pixels of 128
+    assert _further_looks((480, 720), FIRST, candidates(clear)) == []
+    assert _further_looks((480, 720), FIRST, candidates(unclear)) == [384]
+    # Weaker views of the same face are no faces of their own.
+    views = candidates(clear, (304, 300, 100, 0.3), (296, 300, 98, 0.12))
+    assert _further_looks((480, 720), FIRST, views) == []
+
+
 def test_nothing_found_calls_for_both_nearer_and_farther() -> None:
     assert _further_looks((1500, 2000), FIRST, candidates()) == [CLOSE_UP, 384]
     assert _further_looks((1500, 2000), 384, candidates()) == [1024]

@@ -34,6 +34,8 @@ GROWTH, LARGEST = 3, 1024
 CONFIDENT = 0.5
 #: A face of fewer pixels than this, seen with at least this score, calls for a finer look.
 SMALL, HINT = 24, 0.1
+#: One that is seen this well does so below this many pixels only.
+SMALL_BUT_CLEAR, CLEAR = 16, 0.7
 #: Boxes that overlap by more are views of one face.
 SAME_FACE = 0.3
 #: A box with more of its area inside a better one is a part of that face.
@@ -212,10 +214,15 @@ def _further_looks(size: tuple[int, int], canvas: int, seen: Candidates) -> list
     certain = bool((seen.scores >= CONFIDENT).any())
     looks = [CLOSE_UP] if canvas == FIRST and not certain else []
     finest = min(-(-max(size) // (2 * _MULTIPLE)) * _MULTIPLE, LARGEST)
-    pixels = (seen.boxes[:, 2] - seen.boxes[:, 0]) * (canvas / max(size))
-    if finest > canvas and (not certain or bool((pixels < SMALL).any())):
+    if finest > canvas and (not certain or _hints_at_more(seen, canvas / max(size))):
         looks.append(min(canvas * GROWTH, finest))
     return looks
+
+
+def _hints_at_more(seen: Candidates, scale: float) -> bool:
+    faces = merge(seen)
+    pixels = (faces.boxes[:, 2] - faces.boxes[:, 0]) * scale
+    return bool((pixels < np.where(faces.scores >= CLEAR, SMALL_BUT_CLEAR, SMALL)).any())
 
 
 def merge(candidates: Candidates) -> Candidates:
