@@ -140,11 +140,31 @@ def summary() -> list[list[str]]:
     return rows
 
 
+def readme() -> None:
+    """Write the measured protocols and speeds into the README's table."""
+    rows = []
+    for name, title in (("lfw", "LFW View 1"), ("orl", "ORL")):
+        report = json.loads((RESULTS / f"{name}.json").read_text())
+        for figure, e in report["figures"].items():
+            if e["value"] is not None and "optimistic" not in figure:
+                interval = f"{e['low']:.4f} to {e['high']:.4f}"
+                rows.append(f"| {title}: {figure} | {e['value']:.4f} | {interval} | {e['n']} |")
+    done = {figure.name for figure in FIGURES if figure.result in ("lfw", "orl")}
+    rows += [f"| {name} | {value} | | |" for name, value, _, _ in summary() if name not in done]
+    path = HERE.parent / "README.md"
+    before, _, rest = path.read_text().partition("<!-- figures -->\n")
+    _, _, after = rest.partition("<!-- /figures -->")
+    head = "| figure | value | 95 % interval | n |\n|---|---|---|---|\n"
+    body = "\n".join(rows)
+    path.write_text(f"{before}<!-- figures -->\n{head}{body}\n<!-- /figures -->{after}")
+
+
 def main() -> None:
     """Run what was asked for and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=sorted(commands()))
     parser.add_argument("--no-run", action="store_true", help="only print what is there")
+    parser.add_argument("--readme", action="store_true", help="update the README's table")
     arguments = parser.parse_args()
     RESULTS.mkdir(exist_ok=True)
     if not arguments.no_run:
@@ -155,6 +175,8 @@ def main() -> None:
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))
+    if arguments.readme:
+        readme()
 
 
 if __name__ == "__main__":

@@ -249,6 +249,7 @@ def cluster(
     must_link: Sequence[tuple[str, str]] = (),
     cannot_link: Sequence[tuple[str, str]] = (),
     analyzer: Analyzer | None = None,
+    calibration: Calibration | None = None,
     progress: Callable[[Analysis], None] | None = None,
 ) -> Clustering:
     """Group the faces of a photo collection into people.
@@ -258,8 +259,10 @@ def cluster(
     Parameters
     ----------
     threshold
-        Cosine similarity at which faces are linked; the packaged calibration's for an FMR of
+        Cosine similarity at which faces are linked; the calibration's for an FMR of
         ``CLUSTER_FMR`` if not given.
+    calibration
+        Instead of the packaged one.
     must_link, cannot_link
         Pairs of faces as ``SOURCE#INDEX`` that belong, or do not belong, to one person.
 
@@ -271,7 +274,7 @@ def cluster(
     """
     analyzer = analyzer or Analyzer()
     if threshold is None:
-        calibration = calibration_of(analyzer)
+        calibration = calibration or calibration_of(analyzer)
         if calibration is None:
             raise ConfigError("this detector and embedder have no calibration: give a threshold")
         threshold = calibration.threshold_at(CLUSTER_FMR)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from vultus.analysis import Analysis, Analyzer, Subject
-from vultus.errors import ConfigError
+from vultus.errors import ConfigError, SpaceMismatchError
 from vultus.faces import Face
 from vultus.images import describe
-from vultus.recognition.calibration import Calibration, find_calibration
+from vultus.recognition.calibration import Calibration, find_calibration, read_calibration
 
 #: False match rate at which ``verify`` decides unless told otherwise.
 DEFAULT_FMR = 1e-3
@@ -73,9 +74,30 @@ class Verification:
         }
 
 
-def calibration_of(analyzer: Analyzer) -> Calibration | None:
-    """Return the packaged calibration of an analyzer's detector and embedder, or None."""
-    return find_calibration(analyzer.embedder.space, analyzer.detector.name)
+def calibration_of(analyzer: Analyzer, file: Path | None = None) -> Calibration | None:
+    """Return the packaged calibration of an analyzer's detector and embedder, or None.
+
+    Parameters
+    ----------
+    file
+        Read this calibration instead.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read.
+    SpaceMismatchError
+        If it was measured with another network or alignment.
+    """
+    space = analyzer.embedder.space
+    if file is None:
+        return find_calibration(space, analyzer.detector.name)
+    calibration = read_calibration(file)
+    if calibration.space != space:
+        raise SpaceMismatchError(
+            f"{file} was measured for {calibration.space!r}, the embeddings here are {space!r}"
+        )
+    return calibration
 
 
 def choose_threshold(

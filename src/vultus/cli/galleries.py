@@ -12,6 +12,7 @@ from vultus.cli.output import (
     BAD_INPUT,
     FAILED,
     SKIPPED,
+    CalibrationOption,
     JsonOption,
     ProviderOption,
     SourcesArgument,
@@ -103,6 +104,7 @@ def identify(
     threshold: Annotated[
         float | None, typer.Option(help="Cosine similarity to decide at instead.")
     ] = None,
+    calibration: CalibrationOption = None,
     candidates: Annotated[int, typer.Option(min=1, help="People to list for each face.")] = 3,
     draw: DrawOption = None,
     json: JsonOption = False,
@@ -120,7 +122,7 @@ def identify(
     analyzer = make_analyzer(provider, threads)
     store = _open(gallery, key, analyzer.embedder.space)
     limit = people.search_threshold(
-        calibration_of(analyzer), store.stats().faces, fpir=fpir, threshold=threshold
+        calibration_of(analyzer, calibration), store.stats().faces, fpir=fpir, threshold=threshold
     )
     names, rows, skipped = drawn_names(found), [], []
     answers = people.identify(
@@ -159,6 +161,7 @@ def cluster(
     threshold: Annotated[
         float | None, typer.Option(help="Cosine similarity at which faces are linked.")
     ] = None,
+    calibration: CalibrationOption = None,
     must_link: Annotated[
         list[str] | None,
         typer.Option(help="Two faces of one person: 'a.jpg#0=b.jpg#1'. Repeatable."),
@@ -176,15 +179,18 @@ def cluster(
 ) -> None:
     """Group the faces of a photo collection into people."""
     from vultus import people
+    from vultus.verbs import calibration_of
 
     found = pictures(sources)
+    analyzer = make_analyzer(provider, threads)
     with progress_bar("Reading faces", len(found)) as step:
         grouped = people.cluster(
             found,
             threshold=threshold,
             must_link=_links(must_link),
             cannot_link=_links(cannot_link),
-            analyzer=make_analyzer(provider, threads),
+            analyzer=analyzer,
+            calibration=calibration_of(analyzer, calibration),
             progress=step,
         )
     document = _clusters_document(grouped)

@@ -23,6 +23,10 @@ ProviderOption = Annotated[
 ThreadsOption = Annotated[
     int | None, typer.Option(min=1, help="Threads per network; the runtime's choice if not given.")
 ]
+CalibrationOption = Annotated[
+    Path | None,
+    typer.Option(help="Thresholds measured by 'vultus calibrate', instead of the packaged ones."),
+]
 SourcesArgument = Annotated[
     list[Path], typer.Argument(help="Pictures and folders of pictures.", show_default=False)
 ]

@@ -11,6 +11,7 @@ from vultus.cli.output import (
     BAD_INPUT,
     FAILED,
     SKIPPED,
+    CalibrationOption,
     JsonOption,
     ProviderOption,
     SourcesArgument,
@@ -107,6 +108,7 @@ def verify(
     threshold: Annotated[
         float | None, typer.Option(help="Cosine similarity to decide at instead.")
     ] = None,
+    calibration: CalibrationOption = None,
     subject: SubjectOption = "largest",
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit with 1 where the persons differ.")
@@ -118,13 +120,15 @@ def verify(
     """Decide whether two pictures show the same person."""
     from vultus import verbs
 
+    analyzer = make_analyzer(provider, threads)
     result = verbs.verify(
         first,
         second,
         fmr=fmr,
         threshold=threshold,
         subject=parse_subject(subject),
-        analyzer=make_analyzer(provider, threads),
+        analyzer=analyzer,
+        calibration=verbs.calibration_of(analyzer, calibration),
     )
     if json:
         print_json(result.to_dict())
