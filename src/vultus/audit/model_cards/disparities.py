@@ -65,9 +65,10 @@ def largest_difference(
     extra = np.maximum(floor[known] ** 2 - np.nanvar(drawn, axis=0), 0)
     for k, (i, j) in enumerate(zip(first, second, strict=True)):
         moved = drawn[:, i] - drawn[:, j]
-        errors[k] = math.sqrt(float(np.nanvar(moved, ddof=1)) + extra[i] + extra[j])
-        if errors[k] > 0:
-            largest = np.fmax(largest, np.abs(moved - (v[i] - v[j])) / errors[k])
+        variance = float(np.nanvar(moved, ddof=1))
+        errors[k] = math.sqrt(variance + extra[i] + extra[j])
+        if variance > 0:
+            largest = np.fmax(largest, np.abs(moved - (v[i] - v[j])) / math.sqrt(variance))
     quantile = float(np.quantile(largest, confidence))
     high, low = int(np.argmax(v)), int(np.argmin(v))
     if high == low:
@@ -75,5 +76,10 @@ def largest_difference(
     pair = int(np.flatnonzero((first == min(high, low)) & (second == max(high, low)))[0])
     value, half = float(v[high] - v[low]), quantile * errors[pair]
     return LargestDifference(
-        int(known[high]), int(known[low]), value, value - half, value + half, len(first)
+        int(known[high]),
+        int(known[low]),
+        value,
+        float(value - half),
+        float(value + half),
+        len(first),
     )

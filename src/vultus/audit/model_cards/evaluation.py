@@ -221,9 +221,9 @@ class _Work:
         if not n:
             return not_estimable(0, "no items", confidence=confidence)
         if name in BY_PREDICTION and len(np.unique(self.table.values["label"][members])) < 2:
-            return not_estimable(n, "all items are of one class", confidence=confidence)
+            return not_estimable(n, f"all {n} items are of one class", confidence=confidence)
         if not behind.any():
-            return not_estimable(n, f"none of {n} items counts", confidence=confidence)
+            return not_estimable(n, f"no case among {n} items", confidence=confidence)
         return None
 
     def ranking_results(self) -> list[Result]:
@@ -251,7 +251,7 @@ class _Work:
         n, confidence = int(members.sum()), self.resampling.confidence
         people = min(self.units.independent(side) for side in sides)
         if not people or not n:
-            why = "no items of one of the classes compared"
+            why = "a class has no items"
             estimate = not_estimable(n, why, confidence=confidence)
         elif min(value, 1 - value) < 1e-9:
             # Perfect ranking has no spread in a bootstrap.
@@ -297,6 +297,8 @@ def _disparity(
     found = largest_difference(np.array(usable), replicates, floor, confidence)
     if found is None:
         return None
+    # Two rates differ by one at most.
+    widest = math.inf if results[0].events is None else 1.0
     return Disparity(
         metric=results[0].metric,
         factors=family.factors,
@@ -304,8 +306,8 @@ def _disparity(
         lowest=family.name(found.lowest),
         difference=Interval(
             value=found.value,
-            low=found.low,
-            high=found.high,
+            low=max(found.low, -widest),
+            high=min(found.high, widest),
             method=f"bootstrap, simultaneous over {found.pairs} pairs of cells",
         ),
         pairs=found.pairs,

@@ -125,7 +125,10 @@ def _with_figure(card: ModelCard, folder: Path) -> ModelCard:
 
     file = f"{card.model_details.id}-intervals.svg"
     save_plot(interval_plot(results, metrics), folder / file)
-    caption = f"{', '.join(metrics)} of every group with 95 % intervals"
+    caption = (
+        f"{', '.join(metrics)} of every group and pair of groups with intervals; hollow: too few "
+        "independent units; cross: not estimable"
+    )
     figure = Figure(file=file, caption=caption)
     return replace(card, quantitative_analyses=replace(analyses, figures=(figure,)))
 

@@ -194,24 +194,26 @@ def _tables(results: Any) -> Iterator[str]:
     if results == NOT_EVALUATED:
         yield NOT_EVALUATED
         return
-    families: dict[tuple[str, ...], dict[str, list[Result]]] = {}
+    families: dict[tuple[str, ...], dict[tuple[str, ...], list[Result]]] = {}
     for result in results:
         rows = families.setdefault(tuple(result.cell), {})
-        rows.setdefault(cell_name(result.cell), []).append(result)
+        rows.setdefault(tuple(result.cell.values()), []).append(result)
     for number, (factors, rows) in enumerate(families.items()):
         if number:
             yield ""
         names = list(dict.fromkeys(r.metric for row in rows.values() for r in row))
-        yield from _head([" x ".join(factors) or "cell", "n", *names])
-        for cell, row in rows.items():
+        yield from _head([*(factors or ["cell"]), "n", *names])
+        for row in rows.values():
             by_name = {r.metric: r for r in row}
             values = [_result(by_name[m]) if m in by_name else "" for m in names]
-            yield _row([cell, str(row[0].n), *values])
+            groups = list(row[0].cell.values()) or ["all"]
+            yield _row([*groups, str(row[0].n), *values])
 
 
 def _result(result: Result) -> str:
-    mark = " †" if result.small and result.estimate.value is not None else ""
-    return f"{estimate_text(result.estimate)} ({result.trials}){mark}"
+    if result.estimate.value is None:
+        return estimate_text(result.estimate)
+    return f"{estimate_text(result.estimate)} ({result.trials}){' †' if result.small else ''}"
 
 
 def _disparities(disparities: tuple[Disparity, ...] | str) -> Iterator[str]:

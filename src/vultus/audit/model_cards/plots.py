@@ -66,8 +66,9 @@ def save_plot(figure: Figure, path: Path) -> None:
     """Write a figure as SVG, the same bytes for the same figure."""
     import matplotlib
 
-    # Ids in an SVG are random, and its date is today's, unless told otherwise.
-    with matplotlib.rc_context({"svg.hashsalt": "vultus", "svg.fonttype": "path"}):
+    # Ids in an SVG are random, and its date is today's, unless told otherwise; letters as
+    # outlines would make it several times larger.
+    with matplotlib.rc_context({"svg.hashsalt": "vultus", "svg.fonttype": "none"}):
         figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
 
 

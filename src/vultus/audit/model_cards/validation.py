@@ -169,15 +169,14 @@ def _factors(card: ModelCard) -> Iterator[Problem]:
             yield Problem(where, "labels come from a model: state its error on these groups")
     analyses = card.quantitative_analyses
     crossed: set[frozenset[str]] = set()
-    seen: set[str] = set()
+    alone = {name for r in _each(analyses.unitary) for name in r.cell}
     for result in (*_each(analyses.unitary), *_each(analyses.intersectional)):
-        seen |= set(result.cell)
         crossed.add(frozenset(result.cell))
         for factor_name, group in result.cell.items():
             if factor_name not in known or group not in known[factor_name].groups:
                 what = f"a result names {factor_name}={group}, which the factors do not list"
                 yield Problem("quantitative_analyses", what)
-    for name in sorted(known.keys() - seen):
+    for name in sorted(known.keys() - alone):
         yield Problem("quantitative_analyses.unitary", f"has no result for factor {name!r}")
     for pair in combinations(sorted(known), 2):
         if not any(set(pair) <= cell for cell in crossed):
