@@ -25,17 +25,18 @@ def gallery(tmp_path: Path, key: Key) -> Gallery:
     return Gallery.create(tmp_path / "gallery", space=SPACE, dim=DIM, key=key)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def people() -> Callable[..., list[Enrolment]]:
     """Return a maker of enrolments: ``persons`` people with ``faces`` noisy templates each."""
 
     def make(
         persons: int | Sequence[str], faces: int = 3, *, dim: int = DIM, seed: int = 0
     ) -> list[Enrolment]:
-        rng = np.random.default_rng(seed)
         names = [f"person {i}" for i in range(persons)] if isinstance(persons, int) else persons
         items = []
         for name in names:
+            # A person's first faces are the same however many are asked for.
+            rng = np.random.default_rng([seed, *name.encode()])
             centre = rng.standard_normal(dim)
             for number in range(faces):
                 vector = centre + 0.4 * rng.standard_normal(dim)

@@ -79,7 +79,7 @@ def test_no_key_says_how_to_make_one(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.delenv("VULTUS_KEY", raising=False)
     with pytest.raises(GalleryError, match=r"Key\.generate\(\)\.save"):
         Key.load()
-    with pytest.raises(GalleryError, match="absent.*No such file"):
+    with pytest.raises(GalleryError, match=r"absent: .*No such file"):
         Key.load(tmp_path / "absent")
 
 

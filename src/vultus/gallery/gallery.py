@@ -190,6 +190,8 @@ class Gallery:
         GalleryError
             If an item cannot be stored, or the gallery cannot be written.
         """
+        if batch < 1:
+            raise GalleryError(f"batch must be at least 1, got {batch}")
         report, rest, commits = EnrolReport(), iter(items), 0
         while chunk := list(islice(rest, batch)):
             for item in chunk:

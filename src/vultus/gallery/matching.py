@@ -41,9 +41,10 @@ def to_array(queries: Queries, space: str, dim: int) -> FloatArray:
     else:
         for query in queries:
             check_space(query, space)
-        array = np.array([query.vector for query in queries], np.float32).reshape(len(queries), -1)
-    if array.size == 0:
-        array = array.reshape(0, dim)
+        shapes = {query.vector.shape for query in queries} - {(dim,)}
+        if shapes:
+            raise GalleryError(f"queries must have length {dim}, got shape {shapes.pop()}")
+        array = np.array([query.vector for query in queries], np.float32).reshape(-1, dim)
     if array.ndim != 2 or array.shape[1] != dim:
         raise GalleryError(f"queries must have shape (M, {dim}), got {array.shape}")
     length = np.linalg.norm(array, axis=1, keepdims=True)
@@ -85,6 +86,8 @@ def identify(
     persons: Iterable[str] | None,
 ) -> list[Identification]:
     """Decide who each protected query is; candidates are the k nearest people."""
+    if k < 1:
+        raise GalleryError(f"k must be at least 1, got {k}")
     if not np.isfinite(threshold):
         raise GalleryError(f"the threshold must be a number, got {threshold}")
     if snapshot.index is None:

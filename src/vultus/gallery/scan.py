@@ -142,7 +142,7 @@ class ExactIndex:
         Returns
         -------
         For each query: rows int64 (k,) and cosines float32 (k,), best first, equal cosines by row.
-        Cosines agree with float32 arithmetic to about 5e-6.
+        Cosines agree with float32 arithmetic within 3e-5, at 512 dimensions within 1e-5.
         """
         found: list[tuple[IndexArray, FloatArray]] = []
         for start in range(0, len(queries), _BATCH):
