@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -99,17 +100,31 @@ def test_learns_and_evaluates_on_development_data(tmp_path: Path) -> None:
     assert all(0 <= v <= 1 for v in column(tmp_path, "waiting_share"))
 
 
-def test_two_processes_equal_one(tmp_path: Path) -> None:
-    config = {"dropout": 0.0}
-    one = run(tmp_path / "one", config=config)
-    two = run(tmp_path / "two", devices=2, config=config)
-    a = load_file(one.checkpoint / "model.safetensors")
-    b = load_file(two.checkpoint / "model.safetensors")
+def test_two_processes_equal_one_with_class_centres_split_between_them(tmp_path: Path) -> None:
+    change: dict[str, Any] = {
+        "config": {"dropout": 0.0, "sharded": True},
+        "clip": 0.5,
+        "optimizer": {"name": "sgd", "lr": 0.5, "momentum": 0.9},
+    }
+    one = run(tmp_path / "one", **change)
+    two = run(tmp_path / "two", devices=2, **change)
+    parts = [
+        load_file(two.checkpoint / f"process-{rank}.safetensors")["model/centres.weight"]
+        for rank in (0, 1)
+    ]
+    assert [len(part) for part in parts] == [2, 1]
+    a, b = (load_checkpoint(r.checkpoint)[1].state_dict() for r in (one, two))
     for name in a:
         torch.testing.assert_close(a[name], b[name], rtol=1e-4, atol=1e-6)
-    assert {"process-0.json", "process-1.json"} <= files(two.checkpoint).keys()
+    norms = [column(tmp_path / name, "gradient_norm") for name in ("one", "two")]
+    np.testing.assert_allclose(*norms, rtol=1e-4)
+    # Back to the third step, and on again: bit for bit, but by as many processes only.
+    whole = files(two.checkpoint)
+    shutil.rmtree(two.checkpoint)
     with pytest.raises(TrainingError, match="written by 2 processes"):
-        run(tmp_path / "two", resume=True, config=config)
+        run(tmp_path / "two", resume=True, **change)
+    resumed = run(tmp_path / "two", resume=True, devices=2, **change)
+    assert files(resumed.checkpoint) == whole
 
 
 def test_accumulation_equals_the_larger_batch_and_workers_change_nothing(tmp_path: Path) -> None:

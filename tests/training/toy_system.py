@@ -19,6 +19,8 @@ from vultus.nets.learning import (
     ParameterGroup,
     Progress,
 )
+from vultus.nets.margins import Margin
+from vultus.nets.softmax import ShardedMarginSoftmax
 from vultus.nets.streams import Shuffled, Stream
 from vultus.settings import settings
 
@@ -33,7 +35,7 @@ class ToySettings:
     kill_at: int | None = None
     adversary: bool = False
     slow_head: float = 1.0
-    steps_seen: tuple[int, ...] = ()
+    sharded: bool = False
 
 
 class Points:
@@ -78,6 +80,9 @@ class ToyLearner(Learner):
         self.classes = nn.Linear(16, 3)
         self.radius = nn.Linear(16, 1)
         self.critic = nn.Linear(2, 1)
+        self.centres = None
+        if config.sharded:
+            self.centres = ShardedMarginSoftmax(16, 3, Margin(scale=8.0, m=0.1))
 
     def losses(self, batch: Mapping[str, Any], progress: Progress, player: str) -> Losses:
         if progress.step == self.config.kill_at:
@@ -90,6 +95,8 @@ class ToyLearner(Learner):
             "class": nn.functional.cross_entropy(self.classes(self.body(labels["x"])), labels["y"]),
             "radius": (self.radius(self.body(radii["x"]))[:, 0] - radii["r"]).square().mean(),
         }
+        if self.centres is not None:
+            terms["identity"] = self.centres(self.body(labels["x"]), labels["y"])
         if self.config.adversary:
             terms["fooled"] = self.critic(labels["x"]).mean() + 0 * terms["class"]
         first = float(labels["index"][0])
@@ -100,6 +107,8 @@ class ToyLearner(Learner):
             ParameterGroup([*self.body.parameters(), *self.classes.parameters()]),
             ParameterGroup(list(self.radius.parameters()), lr_scale=self.config.slow_head),
         ]
+        if self.centres is not None:
+            main.append(ParameterGroup(list(self.centres.parameters())))
         if not self.config.adversary:
             return {"main": main}
         return {"main": main, "critic": [ParameterGroup(list(self.critic.parameters()))]}

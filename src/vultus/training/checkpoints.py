@@ -72,7 +72,11 @@ def save(run: Run, state: Mapping[str, Any], out: Path, step: int) -> Path:
     _barrier(world)
     own, own_numbers = optim.pack(run.optimizers, sharded=True)
     own = {f"optimizer/{k}": v for k, v in own.items()}
-    own |= {f"model/{k}": v for k, v in _weights(run.learner, sharded=True).items()}
+    split = _split_names(run.learner)
+    weights = run.learner.state_dict()
+    average = run.average.weights if run.average is not None else {}
+    own |= {f"model/{k}": weights[k] for k in split}
+    own |= {f"average/{k}": average[k] for k in split & average.keys()}
     own |= {f"random/{k}": v for k, v in _random_tensors().items()}
     _write(part / f"process-{rank}.safetensors", own)
     _write_json(
@@ -81,10 +85,10 @@ def save(run: Run, state: Mapping[str, Any], out: Path, step: int) -> Path:
     )
     if rank == 0:
         tensors, numbers = optim.pack(run.optimizers, sharded=False)
-        _write(part / "model.safetensors", _weights(run.learner, sharded=False))
+        _write(part / "model.safetensors", _without(weights, split))
         _write(part / "optimizer.safetensors", tensors)
         if run.average is not None:
-            _write(part / "average.safetensors", run.average.weights)
+            _write(part / "average.safetensors", _without(average, split))
         head = {"format": FORMAT, "step": step, "processes": world, "optimizer": numbers}
         _write_json(part / "state.json", head | dict(state))
     _barrier(world)
@@ -136,20 +140,16 @@ def restore(run: Run, folder: Path) -> dict[str, Any]:
         state["optimizer"] | own_state["optimizer"],
     )
     if run.average is not None:
-        run.average.load(_read(folder / "average.safetensors"))
+        run.average.load(_read(folder / "average.safetensors") | _under(own, "average/"))
     _set_random(_under(own, "random/"), own_state)
     return state
 
 
 def load_learner(learner: nn.Module, folder: Path) -> None:
     """Load the weights to ship: the running average where there is one."""
-    weights = _read(folder / "model.safetensors")
+    weights = _read(folder / "model.safetensors") | _joined(folder, "model/")
     if (folder / "average.safetensors").exists():
-        weights |= _read(folder / "average.safetensors")
-    learner_names = set(learner.state_dict())
-    if read_state(folder)["processes"] > 1 and not learner_names <= weights.keys():
-        for name, parts in _shards(folder).items():
-            weights[name] = torch.cat(parts)
+        weights |= _read(folder / "average.safetensors") | _joined(folder, "average/")
     load_weights(learner, weights, folder)
 
 
@@ -168,22 +168,22 @@ def prune(out: Path, keep: int, best: int | None) -> None:
             shutil.rmtree(folder)
 
 
-def _shards(folder: Path) -> dict[str, list[Tensor]]:
+def _joined(folder: Path, prefix: str) -> dict[str, Tensor]:
+    """Return the parameters that differ per process, put together in the order of the processes."""
     parts: dict[str, list[Tensor]] = {}
     for rank in range(read_state(folder)["processes"]):
         own = _read(folder / f"process-{rank}.safetensors")
-        for name, tensor in _under(own, "model/").items():
+        for name, tensor in _under(own, prefix).items():
             parts.setdefault(name, []).append(tensor)
-    return parts
+    return {name: torch.cat(tensors) for name, tensors in parts.items()}
 
 
-def _weights(learner: nn.Module, *, sharded: bool) -> dict[str, Tensor]:
-    split = {name for name, p in learner.named_parameters() if optim.is_sharded(p)}
-    return {
-        name: tensor.detach().contiguous()
-        for name, tensor in learner.state_dict().items()
-        if (name in split) == sharded
-    }
+def _split_names(learner: nn.Module) -> set[str]:
+    return {name for name, p in learner.named_parameters() if optim.is_sharded(p)}
+
+
+def _without(tensors: Mapping[str, Tensor], names: set[str]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in tensors.items() if name not in names}
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -192,7 +192,7 @@ def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
     # Clones, since safetensors refuses tensors that share memory.
-    save_file({k: v.cpu().clone() for k, v in tensors.items()}, path)
+    save_file({k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}, path)
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -42,10 +42,16 @@ class Module(pl.LightningModule):
         self.seen = 0
         self.values: dict[str, Any] = {}
         self.feedback: list[Mapping[str, Any]] = []
+        if self._sharded() and self.recipe.precision == "16-mixed":
+            raise ConfigError(
+                f"{loaded.source}: precision: with class centres split over processes each would "
+                "skip other steps under 16-mixed; use bf16-mixed"
+            )
         # Data parallelism must leave the parameters alone that differ per process.
-        self._ddp_params_and_buffers_to_ignore = [
-            name for name, p in self.named_parameters() if optim.is_sharded(p)
-        ]
+        self._ddp_params_and_buffers_to_ignore = self._sharded()
+
+    def _sharded(self) -> list[str]:
+        return [name for name, p in self.named_parameters() if optim.is_sharded(p)]
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Return the players' optimisers."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from vultus.errors import ConfigError, TrainingError
@@ -71,9 +72,22 @@ def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
 
 
 def clip_gradients(optimizer: torch.optim.Optimizer, limit: float) -> Tensor:
-    """Scale the gradients of the groups under clipping to a joint norm of at most ``limit``."""
+    """Scale the gradients of the groups under clipping to a joint norm of at most ``limit``.
+
+    Parameters that differ per process count with all their parts, so that every process finds the
+    same norm; it is returned.
+    """
     covered = [p for g in optimizer.param_groups if g["clip"] for p in g["params"]]
-    return torch.nn.utils.clip_grad_norm_(covered, limit)
+    moving = [p for p in covered if p.grad is not None]
+    common = [p.grad for p in moving if not is_sharded(p)]
+    norm: Tensor = torch.nn.utils.get_total_norm(common)
+    if any(is_sharded(p) for p in covered):
+        parts = torch.nn.utils.get_total_norm([p.grad for p in moving if is_sharded(p)])
+        square = parts.to(moving[0].device) ** 2
+        dist.all_reduce(square)
+        norm = (norm**2 + square).sqrt()
+    torch.nn.utils.clip_grads_with_norm_(moving, limit, norm)
+    return norm
 
 
 def pack(
