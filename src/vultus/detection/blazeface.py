@@ -70,6 +70,12 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.scores)
 
+    @classmethod
+    def none(cls) -> Candidates:
+        """Return no candidates."""
+        shapes = (0, 4), (0,), (0, 6, 2)
+        return cls(*(np.empty(shape, np.float32) for shape in shapes))
+
     def take(self, which: NDArray[np.intp] | NDArray[np.bool_]) -> Candidates:
         """Return some of them, by index or mask."""
         return Candidates(self.boxes[which], self.scores[which], self.points[which])
@@ -99,7 +105,7 @@ class BlazeFace:
         min_score
             Network score below which candidates are dropped.
         """
-        found = [_decode(np.empty((0, 16), np.float32), *_NOTHING) for _ in images]
+        found = [Candidates.none() for _ in images]
         todo = [(i, FIRST) for i in range(len(images))]
         while todo:
             looks = self._look(images, todo)
@@ -163,9 +169,6 @@ def _place(image: UInt8Array, canvas: int, into: UInt8Array) -> FloatArray:
     into[:height, :width] = cv2.resize(image, (width, height), interpolation=method)
     scale: FloatArray = (np.array([width, height]) / (seen * whole)).astype(np.float32)
     return scale
-
-
-_NOTHING = (np.empty(0, np.float32), 1, np.ones(2, np.float32))
 
 
 def _decode(values: FloatArray, logits: FloatArray, width: int, scale: FloatArray) -> Candidates:
