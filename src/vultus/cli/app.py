@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 
 from vultus import __version__
-from vultus.cli import calibration, demo, evaluation, galleries, models, pictures, system
+from vultus.cli import (
+    calibration,
+    cards,
+    demo,
+    evaluation,
+    galleries,
+    lab,
+    models,
+    pictures,
+    system,
+)
 
 app = typer.Typer(
     name="vultus",
@@ -48,12 +58,17 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     calibration.calibrate,
     system.doctor,
     demo.demo,
+    lab.systems,
+    lab.train,
+    lab.export,
+    lab.reproduce,
 )
 for _command in _COMMANDS:
     app.command()(_command)
 app.add_typer(galleries.app, name="gallery")
 app.add_typer(evaluation.app, name="evaluate")
 app.add_typer(models.app, name="models")
+app.add_typer(cards.app, name="cards")
 
 
 def main() -> None:
