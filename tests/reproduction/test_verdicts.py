@@ -46,7 +46,7 @@ def test_crossed_interval_covers_at_least_94_percent(
 ) -> None:
     rng = np.random.default_rng(1)
     hits = []
-    for _ in range(2000):
+    for _ in range(1000):
         d = (
             0.3
             + by_seed * rng.normal(size=(3, 1))
