@@ -130,7 +130,11 @@ def test_attributes_are_perspective_correct(plain_light: Lighting) -> None:
     view = drawn(
         mesh_of(corners, np.array([(0, 1, 2), (0, 2, 3)]), uv),
         camera,
-        replace(plain_light, directions=np.empty((0, 3), np.float32), colours=np.empty((0, 3), np.float32)),
+        replace(
+            plain_light,
+            directions=np.empty((0, 3), np.float32),
+            colours=np.empty((0, 3), np.float32),
+        ),
         atlas=Atlas(ramp, np.ones((64, 64), np.uint8)),
         samples=1,
     )
@@ -198,9 +202,7 @@ def test_angles_invert_rotation(pose: tuple[float, float, float]) -> None:
     np.testing.assert_allclose(angles(rotation(*pose)), pose, atol=1e-6)
 
 
-def test_pose_signs_are_the_houses(
-    procedural: Head, plain_light: Lighting, camera: Camera
-) -> None:
+def test_pose_signs_are_the_houses(procedural: Head, plain_light: Lighting, camera: Camera) -> None:
     def nose_from_ears(pose: tuple[float, float, float]) -> np.ndarray:
         view = portrait(procedural, plain_light, camera, pose=pose)
         return view.landmarks[30] - (view.landmarks[0] + view.landmarks[16]) / 2
@@ -238,18 +240,14 @@ def test_points_fall_on_the_parts_they_mark(
     assert found(range(17), Part.SKIN) >= 0.9
 
 
-def test_an_open_mouth_shows_its_inside(
-    head: Head, plain_light: Lighting, camera: Camera
-) -> None:
+def test_an_open_mouth_shows_its_inside(head: Head, plain_light: Lighting, camera: Camera) -> None:
     shut = portrait(head, plain_light, camera)
     wide = portrait(head, plain_light, camera, weights=head.weights({"jawOpen": 1.0}))
     inside = [(v.parts == Part.INNER_MOUTH).sum() for v in (shut, wide)]
     assert inside[1] > 100 > 3 * inside[0]
 
 
-def test_a_profile_hides_the_far_side(
-    head: Head, plain_light: Lighting, camera: Camera
-) -> None:
+def test_a_profile_hides_the_far_side(head: Head, plain_light: Lighting, camera: Camera) -> None:
     view = portrait(head, plain_light, camera, pose=(70, 0, 0))
     assert view.visible[36:42].mean() > 0.8, "the left eye turns to the viewer"
     assert view.visible[42:48].mean() < 0.4

@@ -74,7 +74,7 @@ def sample_expression(
         chosen = rng.choice(len(weights), size=int(rng.integers(1, 6)), replace=False)
         weights[chosen] = rng.uniform(0.2, 0.9, len(chosen))
     elif emotion in EMOTIONS:
-        weights = head.weights(EMOTIONS[emotion]) * np.float32(rng.uniform(0.55, 1.1))
+        weights = head.weights(EMOTIONS[emotion]) * np.float32(rng.uniform(0.7, 1.2))
         active = weights > 0
         weights = weights + active * rng.normal(0, spread, len(weights)).astype(np.float32)
         idle = rng.random(len(weights)) < 0.06

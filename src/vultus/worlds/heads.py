@@ -227,7 +227,7 @@ def asymmetries(basis: FloatArray, neutral: FloatArray) -> FloatArray:
     side = np.tanh(neutral[:, 0] / 1.5).astype(np.float32)
     out = np.asarray(0.45 * basis * side[None, :, None], np.float32)
     # A feature of the midline has no sides to differ.
-    return out[np.abs(out).max((1, 2)) > 0.04]
+    return np.asarray(out[np.abs(out).max((1, 2)) > 0.04], np.float32)
 
 
 def parity(basis: FloatArray, mirror: IntArray) -> tuple[FloatArray, FloatArray]:

@@ -61,27 +61,23 @@ def ict_head(detail: str, data: Path | None = None) -> Head:
 @lru_cache(maxsize=2)
 def _ict_head(detail: str, path: Path) -> Head:
     with np.load(path, allow_pickle=False) as archive:
-        neutral = archive["neutral"]
-        triangles = archive["triangles"]
-        landmarks = archive["landmarks68"]
-        kept, faces = _thin(neutral, triangles, landmarks, detail)
-        identity = _basis(archive["identity"], archive["identity_scale"], kept)
-        expression = _basis(archive["expression"], archive["expression_scale"], kept)
-        names = [str(name) for name in archive["expression_names"]]
-        eyes = [
-            archive["identity"][:, s].mean(1) * archive["identity_scale"][:, None] for s in SCLERA
-        ]
+        raw = {name: archive[name] for name in archive.files}
+    neutral = raw["neutral"]
+    kept, faces = _thin(neutral, raw["triangles"], raw["landmarks68"], detail)
+    names = [str(name) for name in raw["expression_names"]]
     # Pupil size is a matter of appearance here.
     moving = [i for i, name in enumerate(names) if not name.startswith("PupilDilate")]
-    expression, names = expression[moving], [names[i] for i in moving]
-    material = faces[:, 3].astype(np.uint8)
-    points, tris = neutral[kept], faces[:, :3]
+    names = [names[i] for i in moving]
+    identity = _basis(raw["identity"], raw["identity_scale"], kept)
+    expression = _basis(raw["expression"][moving], raw["expression_scale"][moving], kept)
+    points, tris, material = neutral[kept], faces[:, :3], faces[:, 3].astype(np.uint8)
     uv = np.where(
         _touches(tris, material, Material.SKIN, len(points))[:, None],
         skin_chart(points),
         interior_chart(points, _touches(tris, material, Material.TEETH, len(points))),
     )
-    for sclera, shift in zip(SCLERA, eyes, strict=True):
+    for sclera in SCLERA:
+        shift = raw["identity"][:, sclera].mean(1) * raw["identity_scale"][:, None]
         parts = _eye(neutral[sclera], shift, names, BUDGET[detail][3:])
         tris = np.concatenate([tris, parts[1] + len(points)])
         material = np.concatenate([material, np.full(len(parts[1]), Material.EYE, np.uint8)])
@@ -89,7 +85,7 @@ def _ict_head(detail: str, path: Path) -> Head:
         uv = np.concatenate([uv, parts[2]])
         identity = np.concatenate([identity, parts[3]], 1)
         expression = np.concatenate([expression, parts[4]], 1)
-    marks = np.searchsorted(kept, landmarks).astype(np.int32)
+    marks = np.searchsorted(kept, raw["landmarks68"]).astype(np.int32)
     mirror = mirror_of(points)
     even, odd = parity(identity, mirror)
     return Head(
@@ -115,20 +111,18 @@ def _thin(
     """Return the kept vertices, ascending, and triangles with material in the new numbering."""
     top = triangles.max(1)
     skin, mouth, teeth = BUDGET[detail][:3]
+    in_socket = (top >= SOCKET.start) & (top < SOCKET.stop)
     groups = (
-        (Material.SKIN, (top < SKIN_END) | ((top >= SOCKET.start) & (top < SOCKET.stop)), skin),
-        (
-            Material.MOUTH,
-            ((top >= SKIN_END) & (top < TEETH.start)) & (top < SOCKET.start),
-            mouth // 2,
-        ),
+        (Material.SKIN, (top < SKIN_END) | in_socket, skin),
+        (Material.MOUTH, (top >= SKIN_END) & (top < SOCKET.start), mouth // 2),
         (Material.MOUTH, (top >= SOCKET.stop) & (top < TEETH.start), mouth // 2),
         (Material.TEETH, (top >= TEETH.start) & (top < EYES_START), teeth),
     )
-    right = neutral[:, 0] >= -1e-4
-    out = []
-    for material, chosen, budget in groups:
-        out.append(_thin_half(neutral, triangles[chosen], budget // 2, landmarks, right, material))
+    partner = mirror_of(neutral)
+    out = [
+        _thin_half(neutral, triangles[chosen], budget // 2, landmarks, partner, material)
+        for material, chosen, budget in groups
+    ]
     faces = np.concatenate(out)
     kept, compact = np.unique(faces[:, :3], return_inverse=True)
     faces[:, :3] = compact.reshape(-1, 3)
@@ -140,25 +134,21 @@ def _thin_half(
     triangles: IntArray,
     budget: int,
     landmarks: IntArray,
-    right: NDArray[np.bool_],
+    partner: IntArray,
     material: Material,
 ) -> IntArray:
     """Thin one side and mirror it, so that the topology stays symmetric."""
-    partner = mirror_of(neutral)
+    right = neutral[:, 0] >= -1e-4
     half = triangles[right[triangles].all(1)]
-    middle = np.flatnonzero(np.abs(neutral[:, 0]) <= 1e-4).astype(np.int32)
-    own = landmarks[right[landmarks]]
-    face = neutral[:, 2] > 3.0
-    importance = np.where(face, 1.0, 0.05).astype(np.float32)
+    importance = np.where(neutral[:, 2] > 3.0, 1.0, 0.05).astype(np.float32)
     for centre, reach in (((3.1, 3.5, 9), 2.2), ((0, -3.4, 11), 3.2), ((0.8, 0, 11.5), 2.2)):
         near = np.linalg.norm(neutral - np.array(centre), axis=1) < reach
         importance[near] = 6.0
     group = np.zeros(len(half), np.uint8)
-    # Every third midline vertex may go; the rest hold the seam together.
-    thin = simplify(
-        neutral, half, budget, keep=np.concatenate([own]), importance=importance, group=group
-    )[:, :3]
-    on_seam = np.isin(thin, middle)
+    own = landmarks[right[landmarks]]
+    # Edges of the half are open, so the midline is only ever thinned along itself.
+    thin = simplify(neutral, half, budget, keep=own, importance=importance, group=group)[:, :3]
+    on_seam = np.abs(neutral[thin, 0]) <= 1e-4
     reflected = np.where(on_seam, thin, partner[thin])[:, [0, 2, 1]]
     both = np.concatenate([thin, reflected])
     return np.concatenate([both, np.full((len(both), 1), int(material), np.int32)], 1)

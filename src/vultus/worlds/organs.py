@@ -80,14 +80,14 @@ def teeth(upper: bool, columns: int) -> Float64Array:
     """Return a row of teeth with gums, float64 (5 (columns + 1), 3), rows from top to bottom."""
     turn = np.linspace(-1.25, 1.25, columns + 1)
     levels: tuple[tuple[float, float], ...] = (
-        (-2.1, -0.30),
-        (-2.45, -0.05),
-        (-2.8, 0.0),
-        (-3.15, 0.02),
-        (-3.38, -0.06),
+        (-2.3, -0.30),
+        (-2.65, -0.05),
+        (-3.05, 0.0),
+        (-3.5, 0.02),
+        (-3.74, -0.06),
     )
     if not upper:
-        levels = tuple((2 * MOUTH_Y - y - 0.03, out - 0.22) for y, out in reversed(levels))
+        levels = tuple((2 * MOUTH_Y - y - 0.25, out - 0.32) for y, out in reversed(levels))
     rows = [
         np.stack(
             [

@@ -171,8 +171,11 @@ def _skin(plan: Layout, build: _Builder) -> tuple[IntArray, IntArray]:
 def _skin_jaw(points: Float64Array) -> Float64Array:
     """Return how far skin follows the jaw: a step at the lips, a slow change toward the ears."""
     x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
-    width = 0.002 + 1.9 * smoothstep(x, 1.9, 5.2)
-    share = 0.5 - 0.5 * np.tanh((y - MOUTH_Y) / width)
+    rise = y - MOUTH_Y
+    step = np.tanh(rise / (0.002 + 1.9 * smoothstep(x, 1.9, 5.2)))
+    # The opening is an ellipse: toward the corners both lips follow half way.
+    ellipse = np.sqrt(np.clip(1 - (x / 2.5) ** 2, 0, 1))
+    share = 0.5 - 0.5 * step * (ellipse + (1 - ellipse) * smoothstep(np.abs(rise), 0.0, 1.3))
     return np.asarray(share * smoothstep(z, 1.5, 7.0) * smoothstep(y, -11.0, -8.2))
 
 

@@ -118,13 +118,13 @@ def rim_of_eye(count: int) -> Float64Array:
 def lip_top(x: Float64Array) -> Float64Array:
     """Return the height of the upper lip's border (the bow) at x."""
     open_ = np.clip(1 - (x / 2.62) ** 2, 0, 1)
-    bow = 0.74 - 0.11 * np.exp(-((x / 0.32) ** 2)) + 0.05 * np.exp(-(((x - 0.62) / 0.3) ** 2))
+    bow = 0.84 - 0.12 * np.exp(-((x / 0.32) ** 2)) + 0.05 * np.exp(-(((x - 0.62) / 0.3) ** 2))
     return np.asarray(MOUTH_Y + bow * open_**0.85)
 
 
 def lip_bottom(x: Float64Array) -> Float64Array:
     """Return the height of the lower lip's border at x."""
-    return np.asarray(MOUTH_Y - 0.86 * np.clip(1 - (x / 2.62) ** 2, 0, 1) ** 0.8)
+    return np.asarray(MOUTH_Y - 0.96 * np.clip(1 - (x / 2.62) ** 2, 0, 1) ** 0.8)
 
 
 def _section(azimuth: Float64Array, n: Float64Array | float) -> tuple[Float64Array, Float64Array]:
@@ -193,7 +193,7 @@ def _nose(x: Float64Array, y: Float64Array) -> tuple[Float64Array, Float64Array]
     )
     stand = np.where((y > -2.4) & (y < 6.4), _row(heights, np.clip(y, -2.4, 6.4), 1), 0.0)
     width = _row(heights, np.clip(y, -2.4, 6.4), 2)
-    ridge = stand / (1 + (np.abs(x) / width) ** 2.9)
+    ridge = stand / (1 + (np.abs(x) / width) ** 2.5)
     tip = 0.26 * bump(x, y, 0, 0.35, 0.6, 0.55)
     wing = 0.95 * bump(np.abs(x), y, 1.52, -0.28, 0.40, 0.50)
     crease = -0.22 * bump(np.abs(x), y, 2.25, -0.05, 0.26, 0.55)

@@ -68,6 +68,16 @@ def _quadrics(points: NDArray[np.float64], faces: NDArray[np.int64]) -> NDArray[
     total = np.zeros((len(points), 4, 4))
     for i in range(3):
         np.add.at(total, faces[:, i], outer)
+    edges, rim, first = _edges(faces, len(points))
+    # Borders keep their course through walls that stand on them, at right angles to the surface.
+    p, q = points[edges[rim, 0]], points[edges[rim, 1]]
+    wall = np.cross(q - p, normal[first[rim] % len(faces)])
+    length = np.linalg.norm(wall, axis=1, keepdims=True)
+    wall = wall / np.maximum(length, 1e-12)
+    plane = np.concatenate([wall, -(wall * p).sum(1, keepdims=True)], 1)
+    outer = 10.0 * plane[:, :, None] * plane[:, None, :] * (length**2)[:, :, None]
+    for i in range(2):
+        np.add.at(total, edges[rim, i], outer)
     return total
 
 
@@ -79,7 +89,7 @@ def _round(
     importance: FloatArray,
     target: int,
 ) -> tuple[NDArray[np.int64], int]:
-    edges, rim = _edges(faces, len(points))
+    edges, rim, _ = _edges(faces, len(points))
     on_rim = np.zeros(len(points), bool)
     on_rim[edges[rim].ravel()] = True
     half = np.concatenate([edges, edges[:, ::-1]])
@@ -110,7 +120,10 @@ def _round(
     return moved[(a != b) & (b != c) & (a != c)], len(chosen)
 
 
-def _edges(faces: NDArray[np.int64], count: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def _edges(
+    faces: NDArray[np.int64], count: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.intp]]:
+    """Return edges (E, 2), whether each is a border, and its place among the faces' three sides."""
     pairs = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     pairs.sort(axis=1)
     label = np.tile(faces[:, 3], 3)
@@ -121,7 +134,7 @@ def _edges(faces: NDArray[np.int64], count: int) -> tuple[NDArray[np.int64], NDA
     high = np.full(len(unique), -1)
     np.minimum.at(low, position, label)
     np.maximum.at(high, position, label)
-    return pairs[first], (uses != 2) | (low != high)
+    return pairs[first], (uses != 2) | (low != high), first
 
 
 def _folds(

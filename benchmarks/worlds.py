@@ -1,0 +1,202 @@
+"""Synthetic faces: speed of generation, and the rasteriser beside torch and VTK.
+
+Definitions:
+
+* generation: pictures per second with every label (colour with 2x2 samples, depth, normals,
+  parts, points), 112 pixels, forty identities, by wall clock with two threads and per processor
+  second; the first forty pictures, which paint the people, are not counted;
+* cues: the trivial baseline (five hand features, logistic regression) on attacks of the
+  procedural head: mean of both error rates at a threshold of one half, on other people of the
+  training domains (studio, phone), and on another domain (webcam);
+* rasterisers: median processor and wall milliseconds for owners and depth of one head at 112
+  pixels, taking turns; agreement: share of pixels with the same part (or the same triangle), and
+  the median difference of depth in millimetres where both see the head.
+
+    OMP_NUM_THREADS=1 python benchmarks/worlds.py [--json FILE] [--heads procedural ict]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from machine import describe_machine
+from vultus.errors import DatasetError
+from vultus.worlds import (
+    CUES,
+    DOMAINS,
+    SPECIES,
+    Camera,
+    World,
+    WorldSpec,
+    fit_cues,
+    generate,
+    rotation,
+    stream,
+)
+from vultus.worlds.camera import PIVOT
+from vultus.worlds.raster import rasterise
+from vultus.worlds.render import NEAR
+from worlds_rasterisers import TorchRasteriser, VtkRasteriser
+
+SIZE = 112
+COUNT = 240
+VIEWS = 16
+
+
+def generation(head: str) -> dict[str, float]:
+    """Measure pictures per second of a head."""
+    out: dict[str, float] = {}
+    for name, spec in {
+        "labels": WorldSpec(head=head, size=SIZE, identities=40),
+        "attacks": WorldSpec(
+            head=head,
+            size=SIZE,
+            identities=40,
+            channels=True,
+            species=("bona_fide", "print", "replay", "mask_rigid"),
+        ),
+        "256px": WorldSpec(head=head, size=256, identities=40),
+    }.items():
+        world = World(spec)
+        count = COUNT if name == "labels" else COUNT // 3
+        for _ in generate(world, 0, 40, workers=2):
+            pass
+        wall, processor = time.perf_counter(), time.process_time()
+        for _ in generate(world, 1, count, workers=2):
+            pass
+        out[f"{name} per second, two threads"] = count / (time.perf_counter() - wall)
+        out[f"{name} per processor second"] = count / (time.process_time() - processor)
+    return {key: round(value, 1) for key, value in out.items()}
+
+
+def rasterisers(head: str) -> dict[str, Any]:
+    """Compare three rasterisers on speed and labels."""
+    world = World(WorldSpec(head=head, size=SIZE, identities=VIEWS))
+    model, camera = world.head, Camera(70.0, 0.9)
+    parts = model.parts[model.triangles[:, 0]].astype(int)
+    turned, screens = [], []
+    for i in range(VIEWS):
+        shot = world.shot(0, i)
+        vertices = model.vertices(shot.who.coefficients[None], shot.weights[None])[0]
+        view = ((vertices - PIVOT) @ rotation(*shot.pose).T).astype(np.float32)
+        turned.append(view)
+        screens.append(camera.project(view, SIZE))
+    batch = np.stack(screens)
+    torch_draws = TorchRasteriser(model.triangles, SIZE)
+    vtk_draws = VtkRasteriser(model.triangles, parts, SIZE)
+    ours = [rasterise(s, model.triangles, SIZE, 1, NEAR)[:2] for s in screens]
+    theirs = torch_draws(batch)
+    focal = camera.focal(SIZE)
+    drawn = [vtk_draws(view, camera.distance, focal) for view in turned]
+    labels = np.stack([np.where(o >= 0, parts[o], -1) for o, _ in ours])
+    depth = np.stack([d for _, d in ours])
+    seen = [np.stack(part) for part in zip(*drawn, strict=True)]
+    times = _taking_turns(
+        {
+            "numba": lambda: [rasterise(s, model.triangles, SIZE, 1, NEAR) for s in screens],
+            "torch": lambda: torch_draws(batch),
+            "vtk": lambda: [vtk_draws(view, camera.distance, focal) for view in turned],
+        }
+    )
+    owners = np.stack([o for o, _ in ours])
+    both_torch, both_vtk = (owners >= 0) & (theirs[0] >= 0), (owners >= 0) & (seen[0] >= 0)
+    return {
+        "triangles": len(model.triangles),
+        "ms per view": times,
+        "torch": {
+            "same triangle": round(float((theirs[0] == owners).mean()), 5),
+            "depth mm": round(10 * float(np.median(np.abs(theirs[1] - depth)[both_torch])), 4),
+        },
+        "vtk": {
+            "same part": round(float((seen[0] == labels).mean()), 5),
+            "depth mm": round(10 * float(np.median(np.abs(seen[1] - depth)[both_vtk])), 4),
+        },
+    }
+
+
+def cue_errors(count: int = 120) -> dict[str, dict[str, float]]:
+    """Return the error of the cue baseline per species, at home and across domains."""
+    home, away = (DOMAINS["studio"], DOMAINS["phone"]), (DOMAINS["webcam"],)
+    sets = (
+        ("train", home, range(20)),
+        ("home", home, range(20, 40)),
+        ("away", away, range(20, 40)),
+    )
+    out: dict[str, dict[str, float]] = {}
+    drawn = {}
+    for name, domains, people in sets:
+        for species in ("bona_fide", *SPECIES):
+            spec = WorldSpec(domains=domains, people=tuple(people), species=(species,))
+            pictures = [s.colour for s in stream(spec, 5, count, workers=2)]
+            drawn[name, species] = np.stack(pictures)
+    for species in SPECIES:
+        both = np.concatenate([drawn["train", "bona_fide"], drawn["train", species]])
+        model = fit_cues(both, np.arange(2 * count) < count)
+        out[species] = {
+            where: round(
+                float(
+                    (model.score(drawn[where, "bona_fide"]) < 0.5).mean() / 2
+                    + (model.score(drawn[where, species]) >= 0.5).mean() / 2
+                ),
+                3,
+            )
+            for where in ("home", "away")
+        }
+    return out
+
+
+def _taking_turns(runs: dict[str, Callable[[], Any]], rounds: int = 15) -> dict[str, Any]:
+    wall: dict[str, list[float]] = {name: [] for name in runs}
+    processor: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            start, spent = time.perf_counter(), time.process_time()
+            run()
+            wall[name].append((time.perf_counter() - start) * 1e3 / VIEWS)
+            processor[name].append((time.process_time() - spent) * 1e3 / VIEWS)
+    return {
+        name: {
+            "wall": round(statistics.median(wall[name]), 3),
+            "processor": round(statistics.median(processor[name]), 3),
+        }
+        for name in runs
+    }
+
+
+def main() -> None:
+    """Measure, print, and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--heads", nargs="+", default=["procedural", "ict"])
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    import torch
+
+    torch.set_num_threads(1)
+    result: dict[str, Any] = {"machine": describe_machine(), "size": SIZE, "heads": {}}
+    for head in options.heads:
+        try:
+            result["heads"][head] = {
+                "generation": generation(head),
+                "rasterisers": rasterisers(head),
+            }
+        except DatasetError as error:
+            result["heads"][head] = {"absent": str(error)}
+    result["cues"] = {"features": list(CUES), "error": cue_errors()}
+    text = json.dumps(result, indent=1)
+    print(text)
+    if options.json:
+        options.json.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
