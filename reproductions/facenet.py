@@ -72,7 +72,7 @@ claims = [
 
 budgets = {
     "smoke": {"steps": 2, "size": 32, "people": 3, "each": 3, "width": 0.25, "photographs": 0},
-    "cpu": {"steps": 150, "size": 40, "people": 20, "each": 5, "width": 0.5, "photographs": 1},
+    "cpu": {"steps": 120, "size": 32, "people": 20, "each": 5, "width": 0.5, "photographs": 1},
     "gpu": {"steps": 10000, "size": 64, "people": 45, "each": 10, "width": 1.0, "photographs": 1},
 }
 

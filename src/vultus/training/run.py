@@ -255,7 +255,7 @@ def _trainer(loaded: LoadedRecipe, options: _Options) -> pl.Trainer:
             precision=loaded.recipe.precision,
             max_epochs=1,
             logger=loggers,
-            callbacks=[RichProgressBar()] if shows else [],
+            callbacks=[_Bar()] if shows else [],
             enable_progress_bar=shows,
             enable_checkpointing=False,
             enable_model_summary=False,
@@ -303,6 +303,18 @@ def load_checkpoint(folder: Path) -> tuple[TrainableSystem, Any, dict[str, Any]]
     return system, learner.eval(), state | {"config": plain(loaded.config)}
 
 
+class _Bar(RichProgressBar):
+    """Lightning's bar over the steps of a run, which is one epoch, with the last loss."""
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        """Return what is shown behind the bar."""
+        loss = pl_module.values.get("loss") if isinstance(pl_module, Module) else None
+        return {} if loss is None else {"loss": f"{float(loss):.4f}"}
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return "training"
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -312,13 +324,15 @@ def _free_port() -> int:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep Lightning's advice about devices and workers off the terminal."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"lightning\.")
         warnings.filterwarnings("ignore", message=".*find_unused_parameters.*")
         try:
             yield
         finally:
-            logger.setLevel(level)
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

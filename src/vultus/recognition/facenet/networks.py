@@ -169,7 +169,8 @@ class Maxout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, inputs) to (N, outputs)."""
-        return self.linear(x).unflatten(1, (-1, self.pieces)).amax(2)
+        y: Tensor = self.linear(x).unflatten(1, (-1, self.pieces)).amax(2)
+        return y
 
 
 class NN1(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,7 +28,8 @@ def quantise(vectors: ArrayLike) -> NDArray[np.int8]:
 def dequantise(codes: NDArray[np.int8]) -> Float:
     """Return unit vectors, float32 (N, D), of :func:`quantise` codes."""
     v = codes.astype(np.float32) * np.float32(_limit(codes.shape[1]) / 127)
-    return v / np.linalg.norm(v, axis=1, keepdims=True).clip(1e-12)
+    unit: Float = v / np.linalg.norm(v, axis=1, keepdims=True).clip(1e-12)
+    return unit
 
 
 def _limit(dim: int) -> float:
@@ -40,7 +42,7 @@ def squared_distances(a: ArrayLike, b: ArrayLike) -> Float:
     return np.asarray((2 - 2 * products).clip(0, 4), np.float32)
 
 
-def identify(gallery: ArrayLike, people: ArrayLike, probes: ArrayLike, k: int = 1) -> NDArray:
+def identify(gallery: ArrayLike, people: ArrayLike, probes: ArrayLike, k: int = 1) -> NDArray[Any]:
     """Return the person of each probe by a vote of its k nearest templates.
 
     Parameters
