@@ -284,6 +284,19 @@ def test_what_cannot_be_trained_says_why(
         run(tmp_path, **changes)
 
 
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_no_checkpoint_holds_a_loss_that_is_not_finite(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="step 1"):
+        run(
+            tmp_path,
+            config={"noise": 1e30},
+            checkpoint_every=1,
+            log_every=100,
+            ema=None,
+        )
+    assert not (tmp_path / "checkpoints").exists()
+
+
 def test_a_folder_holds_one_run(tmp_path: Path) -> None:
     run(tmp_path, steps=3)
     with pytest.raises(TrainingError, match="holds a run"):

@@ -176,13 +176,8 @@ class Keeper(pl.Callback):
         module.feedback.clear()
 
     def _log(self, trainer: pl.Trainer, module: Module) -> None:
+        _check_finite(module)
         values = {k: float(v) for k, v in module.values.items()}
-        loss = {k: v for k, v in values.items() if k.split("/")[-1] == "loss"}
-        if not all(math.isfinite(v) for v in loss.values()):
-            raise TrainingError(
-                f"step {module.done}: the loss is {loss}; lower the learning rate, clip the "
-                "gradients, or look at the batch"
-            )
         now, waited, examples = self._mark
         self._mark = (time.perf_counter(), self.batches.waited, self.batches.examples)
         seconds = self._mark[0] - now
@@ -214,6 +209,7 @@ class Keeper(pl.Callback):
         return patience is not None and self.best["misses"] >= patience
 
     def _save(self, trainer: pl.Trainer, module: Module) -> None:
+        _check_finite(module)
         samplers = {
             name: stream.sampler.state()
             for name, stream in self.data.streams.items()
@@ -269,6 +265,15 @@ def write_result(out: Path, values: Mapping[str, Any]) -> None:
 def _module(module: pl.LightningModule) -> Module:
     assert isinstance(module, Module)
     return module
+
+
+def _check_finite(module: Module) -> None:
+    loss = {k: float(v) for k, v in module.values.items() if k.split("/")[-1] == "loss"}
+    if not all(math.isfinite(v) for v in loss.values()):
+        raise TrainingError(
+            f"step {module.done}: the loss is {loss}; lower the learning rate, clip the "
+            "gradients, or look at the batch"
+        )
 
 
 def _due(step: int, every: int) -> bool:
