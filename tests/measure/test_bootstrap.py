@@ -84,11 +84,12 @@ def test_the_seed_decides() -> None:
     assert bootstrap_ratio(values) != bootstrap_ratio(values, resampling=Resampling(seed=1))
 
 
-def test_mostly_undefined_statistics_are_not_estimable() -> None:
+def test_statistics_that_resamples_leave_undefined_have_no_interval() -> None:
     denominator = np.zeros(20)
     denominator[0] = 1
     estimate = bootstrap_ratio(np.ones(20), denominator)
-    assert not estimate.estimable
+    assert estimate.value == 20
+    assert np.isnan(estimate.low)
     assert "too few cases" in estimate.note
     assert not bootstrap_ratio(np.ones(3), np.zeros(3)).estimable
     assert not bootstrap_ratio([]).estimable

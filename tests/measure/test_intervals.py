@@ -85,7 +85,7 @@ def test_repeating_every_trial_of_a_person_does_not_narrow_the_interval() -> Non
 def test_zero_events_count_people_not_trials() -> None:
     estimate = rate(np.zeros(900, bool), np.repeat(np.arange(30), 30))
     assert estimate.high == rule_of_three(30)
-    assert "30 different" in estimate.method
+    assert "30 different clusters" in estimate.method
 
 
 def test_one_person_alone_has_no_interval() -> None:

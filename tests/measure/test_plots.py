@@ -12,7 +12,9 @@ import pytest
 
 from vultus.errors import ConfigError, MeasureError
 from vultus.measure import plots
+from vultus.measure.classification import reliability
 from vultus.measure.identification import Searches, cmc
+from vultus.measure.quality import error_versus_discard
 from vultus.measure.verification import Comparisons, roc
 
 
@@ -120,3 +122,14 @@ def test_neither_import_nor_drawing_touches_pyplot() -> None:
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_edc_and_reliability_say_their_figures(rng: np.random.Generator) -> None:
+    quality = rng.uniform(size=300)
+    curve = error_versus_discard(quality + 0.2 * rng.normal(size=300), quality, 0.3)
+    figure = plots.edc({"sharpness": curve})
+    assert figure.axes[0].lines[0].get_ydata() == pytest.approx(curve.fnmr)
+    assert legend(figure) == [f"sharpness (mean {curve.area.value:.4f}, n=300)"]
+    calibration = reliability(rng.uniform(size=300) < quality, quality)
+    figure = plots.reliability({"net": calibration})
+    assert legend(figure)[1] == f"net (ECE {calibration.ece.value:.3f}, n=300)"

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vultus.errors import MeasureError
-from vultus.measure.arrays import Int, codes_of, finite, probability
+from vultus.measure.arrays import Int, codes_of, decided, finite, probability
 from vultus.measure.intervals import CONFIDENCE, Estimate, all_pairs_rate, not_estimable, rate
 from vultus.measure.verification import Roc
 
@@ -72,7 +72,7 @@ class AllPairs:
         A bin holds scores on both sides of a threshold inside it; all of them are counted, so the
         rate is never understated, and overstated by at most the share of one bin.
         """
-        _number(threshold)
+        decided(threshold)
         if threshold > self._tail_floor:
             place = int(np.searchsorted(self.impostor_tail, threshold, side="left"))
             return (len(self.impostor_tail) - place) / self.n_impostor
@@ -81,7 +81,7 @@ class AllPairs:
 
     def fnmr(self, threshold: float) -> float:
         """Return the exact measured FNMR."""
-        _number(threshold)
+        decided(threshold)
         return float(np.searchsorted(self.genuine, threshold, side="left")) / self.n_genuine
 
     def threshold_at_far(self, far: float) -> float:
@@ -114,7 +114,7 @@ class AllPairs:
 
     def fmr_estimate(self, threshold: float, *, confidence: float = CONFIDENCE) -> Estimate:
         """Return the exact FMR with its interval over people; goes over all pairs once more."""
-        _number(threshold)
+        decided(threshold)
         n_people = int(self.people.max()) + 1
         found = [np.empty(0, np.int64)]
         for first, second, scores in _blocks(self.embeddings, self.block):
@@ -240,8 +240,3 @@ def _top(values: Float32, size: int) -> Float32:
     if len(values) <= size:
         return values
     return np.partition(values, len(values) - size)[len(values) - size :]
-
-
-def _number(threshold: float) -> None:
-    if math.isnan(threshold):
-        raise MeasureError("the threshold is NaN: it was not estimable where it was chosen")

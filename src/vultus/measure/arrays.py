@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -100,3 +102,19 @@ def probability(value: float, name: str) -> float:
 def loosened(limit: ArrayLike) -> Float:
     """Return limits on rates, raised by what binary fractions lose: 0.001 * 3000 counts as 3."""
     return np.asarray(limit, np.float64) * (1 + 1e-12)
+
+
+def decided(threshold: float) -> float:
+    """Return a threshold; raise :class:`MeasureError` where it is NaN."""
+    if math.isnan(threshold):
+        raise MeasureError("the threshold is NaN: it was not estimable where it was chosen")
+    return threshold
+
+
+def mean_defined(values: Float) -> Float:
+    """Return the mean over the last axis of what is not NaN; NaN where nothing is."""
+    defined = ~np.isnan(values)
+    number = defined.sum(-1)
+    total = np.where(defined, values, 0.0).sum(-1)
+    mean = np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
+    return np.asarray(mean, np.float64)

@@ -264,7 +264,8 @@ def percentile(
     """Return the estimate whose interval spans the middle share of the replicates.
 
     Replicates in which the statistic is undefined (NaN) are left out; where they are more than one
-    in twenty, or the value itself is undefined, the estimate is not estimable.
+    in twenty there is a value but no interval. Where the value itself is undefined, it is not
+    estimable.
 
     Parameters
     ----------
@@ -287,8 +288,8 @@ def percentile(
         return not_estimable(n, "undefined on these data: too few cases", confidence=confidence)
     if len(defined) < 0.95 * len(replicates):
         share = 1 - len(defined) / len(replicates)
-        why = f"undefined in {share:.0%} of the resamples: too few cases"
-        return not_estimable(n, why, confidence=confidence)
+        note = f"undefined in {share:.0%} of the resamples: too few cases for an interval"
+        return Estimate(value, math.nan, math.nan, n, confidence, "none", note)
     low, high = np.quantile(defined, levels or ((1 - confidence) / 2, (1 + confidence) / 2))
     name = f"{method}, {len(replicates)} resamples"
     return Estimate(value, float(low), float(high), n, confidence, name)

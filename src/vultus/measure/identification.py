@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vultus.errors import MeasureError
-from vultus.measure.arrays import Float, Int, finite, labels_of, probability
+from vultus.measure.arrays import Float, Int, decided, finite, labels_of, probability
 from vultus.measure.intervals import CONFIDENCE, Estimate, not_estimable, rate
 from vultus.measure.verification import lowest_threshold
 
@@ -209,7 +209,7 @@ def fnir(
     confidence
         Level of the interval, over the probes' people.
     """
-    _number(threshold)
+    decided(threshold)
     mated = searches.mated
     places = searches.rank[mated]
     limit = searches.n_enrolled if rank is None else min(rank, searches.n_enrolled)
@@ -219,7 +219,7 @@ def fnir(
 
 def fpir(searches: Searches, threshold: float, *, confidence: float = CONFIDENCE) -> Estimate:
     """Return FPIR(N, T), the share of non-mated searches that return anybody."""
-    _number(threshold)
+    decided(threshold)
     top = searches.best_other[~searches.mated]
     returned = (top >= threshold) & (top > -np.inf)
     return rate(returned, searches.people[~searches.mated], confidence=confidence)
@@ -322,8 +322,3 @@ def _unit(vectors: ArrayLike, name: str) -> NDArray[np.float32]:
 
 def _exact(dtype: np.dtype[Any]) -> np.dtype[np.floating]:
     return np.dtype(np.float32) if dtype == np.float32 else np.dtype(np.float64)
-
-
-def _number(threshold: float) -> None:
-    if math.isnan(threshold):
-        raise MeasureError("the threshold is NaN: it was not estimable where it was chosen")

@@ -234,6 +234,22 @@ def all_pairs_rate(
     return _robust(value, n, variance, len(sizes), confidence)
 
 
+def mean_of_two(first: Estimate, second: Estimate) -> Estimate:
+    """Return the mean of two independent rates, such as ACER, with its interval.
+
+    The distances of both rates from their own limits are added in quadrature (the MOVER of Zou and
+    Donner, 2008), which keeps the skew that rates near 0 have.
+    """
+    value = (first.value + second.value) / 2
+    n = first.n + second.n
+    if math.isnan(value):
+        note = first.note or second.note
+        return not_estimable(n, note, confidence=first.confidence)
+    low = value - math.hypot(first.value - first.low, second.value - second.low) / 2
+    high = value + math.hypot(first.high - first.value, second.high - second.value) / 2
+    return Estimate(value, low, high, n, first.confidence, "MOVER")
+
+
 def people_pairs(people: ArrayLike, n: int) -> tuple[Int, int]:
     """Return people as sorted pairs of codes, intp (N, 2), and the number of people.
 
@@ -264,21 +280,21 @@ def people_pairs(people: ArrayLike, n: int) -> tuple[Int, int]:
 
 def _robust(value: float, n: int, variance: float, n_people: int, confidence: float) -> Estimate:
     if n_people < 2:
-        note = "all trials are of one person: no interval"
+        note = "all trials are of one person or image: no interval"
         return Estimate(value, math.nan, math.nan, n, confidence, "none", note)
     variance *= n_people / (n_people - 1)
     independent = value * (1 - value) / n
     effective = n * min(1.0, independent / variance) if variance > 0 else float(n)
     quantile = t_quantile((1 + confidence) / 2, n_people - 1)
     low, high = _wilson_ends(value, effective, quantile)
-    return Estimate(value, low, high, n, confidence, f"Wilson, robust over {n_people} people")
+    return Estimate(value, low, high, n, confidence, f"Wilson, robust over {n_people} clusters")
 
 
 def _one_sided(events: int, n: int, independent: int, confidence: float) -> Estimate:
     bound = rule_of_three(independent, confidence=confidence)
     method = "rule of three"
     if independent != n:
-        method += f" on {independent} different people or pairs"
+        method += f" on {independent} different clusters or pairs of them"
     if events == 0:
         return Estimate(0.0, 0.0, bound, n, confidence, method)
     return Estimate(1.0, 1.0 - bound, 1.0, n, confidence, method)

@@ -1,4 +1,4 @@
-"""Figures: ROC, DET, CMC and score histograms.
+"""Figures: ROC, DET, CMC, score histograms, EDC and reliability.
 
 Every function returns a ``matplotlib.figure.Figure`` that belongs to the caller alone: pyplot and
 its global state are not used, so figures need no closing and threads do not meet. Needs the
@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vultus.errors import ConfigError, MeasureError
+from vultus.measure.classification import Reliability
 from vultus.measure.comparisons import Comparisons
 from vultus.measure.curves import Roc
 from vultus.measure.distributions import probit
 from vultus.measure.intervals import Estimate
+from vultus.measure.quality import Edc
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,6 +107,33 @@ def histogram(
         label = f"threshold {threshold:.3f}"
         axes.axvline(threshold, color="0.2", linewidth=1, linestyle=":", label=label)
     axes.set_ylim(bottom=0)
+    _legend(figure)
+    return figure
+
+
+def edc(curves: Mapping[str, Edc], *, title: str = "") -> Figure:
+    """Draw FNMR over the discarded share of comparisons; one curve per quality measure."""
+    figure, axes = _figure("Discarded share of comparisons", "False non-match rate", title)
+    for (name, curve), style in zip(_some(curves), _styles(), strict=False):
+        label = f"{name} (mean {curve.area.value:.4f}, n={curve.n:,})"
+        axes.plot(curve.discarded, curve.fnmr, label=label, **style)
+    axes.set_xlim(0, max(curve.discarded[-1] for curve in curves.values()))
+    axes.set_ylim(bottom=0)
+    _legend(figure)
+    return figure
+
+
+def reliability(curves: Mapping[str, Reliability], *, title: str = "") -> Figure:
+    """Draw accuracy over confidence; the size of a point is its bin's share of the items."""
+    figure, axes = _figure("Confidence", "Accuracy", title)
+    axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, label="calibrated")
+    for (name, curve), style in zip(_some(curves), _styles(), strict=False):
+        label = f"{name} (ECE {curve.ece.value:.3f}, n={curve.ece.n:,})"
+        sizes = 4 + 120 * curve.count / curve.count.sum()
+        axes.plot(curve.confidence, curve.accuracy, label=label, **style)
+        axes.scatter(curve.confidence, curve.accuracy, sizes, color=style["color"], zorder=3)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
     _legend(figure)
     return figure
 

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from vultus.errors import MeasureError
-from vultus.measure.arrays import Bool, Float, loosened, probability
+from vultus.measure.arrays import Bool, Float, decided, loosened, probability
 from vultus.measure.bootstrap import Resampling
 from vultus.measure.comparisons import Comparisons
 from vultus.measure.curves import (
@@ -272,6 +271,4 @@ def lowest_threshold(
 
 
 def _accepted(scores: Float, threshold: float) -> Bool:
-    if math.isnan(threshold):
-        raise MeasureError("the threshold is NaN: it was not estimable where it was chosen")
-    return np.asarray((scores >= threshold) & (scores > -np.inf), np.bool_)
+    return np.asarray((scores >= decided(threshold)) & (scores > -np.inf), np.bool_)
