@@ -22,6 +22,7 @@ from vultus.recognition.crops import (  # noqa: E402
     patterns,
     people_split,
     pixels,
+    rendered,
     save_crops,
 )
 from vultus.recognition.verification import comparisons, embed, figures  # noqa: E402
@@ -76,6 +77,18 @@ def test_taking_numbers_people_anew() -> None:
     assert np.unique(kept.people).tolist() == [0, 1]
     uneven = crops.take(np.array([0, 1, 2, 3, 6, 7]))
     assert np.bincount(at_least(uneven, 2).people).tolist() == [3, 2]
+
+
+def test_rendered_people_are_aligned_and_repeatable() -> None:
+    pytest.importorskip("numba")
+    crops = rendered(2, 3, 32, 5)
+    assert np.bincount(crops.people).tolist() == [3, 3]
+    # A least-squares similarity leaves a few pixels of 32 between any face and the template.
+    base = (template("arcface112").points + 0.5) * (32 / 112) - 0.5
+    assert np.abs(crops.points - base).mean() < 2
+    np.testing.assert_array_equal(rendered(2, 3, 32, 5).images, crops.images)
+    train_crops, development = load_split(CropData(size=32, renders=2, identities=3), 0)
+    assert (len(train_crops.people), len(development.people)) == (4, 2)
 
 
 def test_nobody_is_on_both_sides_of_a_split() -> None:

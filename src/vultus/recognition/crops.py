@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from vultus.errors import ConfigError, DatasetError
 from vultus.geometry import Template, align, similarity_transform, template, transform_points
 from vultus.settings import settings
+from vultus.worlds import WorldSpec, stream
 
 UInt8 = NDArray[np.uint8]
 Int = NDArray[np.int64]
@@ -29,10 +30,12 @@ class CropData:
     size
         Side of the crops in pixels; a file of another size is resized.
     file
-        What :func:`save_crops` wrote. Without it, :func:`patterns` stand in, which check the
-        mechanics and show no faces.
+        What :func:`save_crops` wrote.
+    renders
+        Without a file: pictures per person to draw, see :func:`rendered`. With neither,
+        :func:`patterns` stand in, which check the mechanics and show no faces.
     identities
-        Number of patterns, or the number of training people to keep of a file.
+        Number of people to draw, or the number of training people to keep of a file.
     train
         Share of the people that are trained on; the others are development people.
     split_seed
@@ -41,6 +44,7 @@ class CropData:
 
     size: int
     file: str | None = None
+    renders: int | None = None
     identities: int | None = None
     train: float = 0.8
     split_seed: int | None = None
@@ -188,6 +192,30 @@ def patterns(people: int, each: int, size: int, seed: int) -> Crops:
     return Crops(noisy.clip(0, 255).astype(np.uint8), labels, (points + jitter).astype(np.float32))
 
 
+def rendered(people: int, each: int, size: int, seed: int, spec: WorldSpec | None = None) -> Crops:
+    """Return aligned crops of synthetic people.
+
+    Parameters
+    ----------
+    people, each
+        Number of people, and of pictures of each.
+    size, seed
+        Side of the crops; which pictures are drawn.
+    spec
+        Ranges of pose, light, expression and so on; its size and people are set here.
+    """
+    # Twice the size, so that the alignment reduces and never enlarges.
+    world = replace(spec or WorldSpec(), size=max(2 * size, 16), people=(), identities=people)
+    points: list[Float] = []
+
+    def pictures() -> Iterator[tuple[UInt8, str]]:
+        for sample in stream(world, seed, people * each):
+            points.append(sample.keypoints)
+            yield sample.colour, f"{sample.identity:09d}"
+
+    return collect(pictures(), lambda _: points[-1], size)[0]
+
+
 def people_split(people: ArrayLike, share: float, seed: int) -> NDArray[np.bool_]:
     """Return bool (N,): whether a crop's person is among the ``share`` that is trained on.
 
@@ -204,9 +232,11 @@ def people_split(people: ArrayLike, share: float, seed: int) -> NDArray[np.bool_
 
 def load_split(data: CropData, seed: int) -> tuple[Crops, Crops]:
     """Return training crops and development crops of other people."""
-    if data.file is None:
+    keep = None
+    if data.file is None and data.renders:
+        crops = rendered(data.identities or 100, data.renders, data.size, seed)
+    elif data.file is None:
         crops = patterns(data.identities or 16, 8, data.size, seed)
-        keep = None
     else:
         crops = load_crops(Path(data.file)).resized(data.size)
         keep = data.identities
