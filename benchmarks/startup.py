@@ -16,9 +16,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from machine import describe_machine
 from PIL import Image
 from skimage import data
+
+from machine import describe_machine
 
 GOALS = {"import vultus": 0.3, "vultus verify": 1.5}
 
