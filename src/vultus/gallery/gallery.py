@@ -82,7 +82,7 @@ class Gallery:
         space
             The embedding space of all templates.
         dim
-            Length D of the templates, 2 to 16384.
+            Length D of the templates, 2 to 2048.
         key
             Secret that protects the templates.
         lock_timeout
@@ -94,8 +94,8 @@ class Gallery:
             If the folder is in use or cannot be made, or the dimension is impossible.
         """
         folder = Path(path)
-        if not space or not 2 <= dim <= 16384:
-            raise GalleryError(f"a gallery needs a space and 2..16384 dimensions, got {dim}")
+        if not space or not 2 <= dim <= 2048:
+            raise GalleryError(f"a gallery needs a space and 2..2048 dimensions, got {dim}")
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:

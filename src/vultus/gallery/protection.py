@@ -43,10 +43,10 @@ FloatArray = NDArray[np.float32]
 class Rotation:
     """The orthogonal matrix of one key, salt and dimension.
 
-    The random numbers come from SHAKE-256 keyed through HMAC-SHA256 and are equal everywhere to
-    the last bit, or nearly so: two mathematical libraries may round a logarithm differently. The
-    QR factorisation runs in float64, where the order of summation matters at the level of 1e-12,
-    so that matrices made on two machines agree to float32 precision, about 1e-7 in a cosine.
+    The random bits come from SHAKE-256, keyed through HMAC-SHA256, and are the same everywhere.
+    What follows is float64 arithmetic without a linear algebra library: two machines may differ
+    where their mathematical libraries round a logarithm or cosine differently, by about 1e-15,
+    which all but vanishes when the matrix is rounded to float32.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class Rotation:
 
     @cached_property
     def matrix(self) -> FloatArray:
-        """The matrix, float32 (D, D); made when first needed, in some 50 ms at 512 dimensions."""
+        """The matrix, float32 (D, D); made when first needed, in 0.1 s at 512 dimensions."""
         return haar_orthogonal(self._seed, self.dim)
 
     def protect(self, templates: FloatArray) -> FloatArray:
@@ -79,12 +79,23 @@ class Rotation:
 def haar_orthogonal(seed: bytes, dim: int) -> FloatArray:
     """Return a random orthogonal matrix, float32 (D, D), determined by a seed.
 
-    QR of a Gaussian matrix with the signs of R's diagonal moved into Q, which makes Q uniform on
-    the orthogonal group (Mezzadri, "How to generate random matrices from the classical compact
-    groups", Notices of the AMS 54, 2007).
+    A product of Householder reflections of Gaussian vectors of length D, D - 1, ..., with the
+    signs that make it uniform on the orthogonal group (Stewart, "The efficient generation of
+    random orthogonal matrices with an application to condition estimators", SIAM Journal on
+    Numerical Analysis 17, 1980).
     """
-    q, r = np.linalg.qr(_normals(seed, dim * dim).reshape(dim, dim))
-    return np.ascontiguousarray(q * np.where(np.diag(r) < 0, -1.0, 1.0), np.float32)
+    normals = _normals(seed, dim * (dim + 1) // 2)
+    matrix, signs, start = np.eye(dim), np.empty(dim), 0
+    for done in range(dim):
+        mirror = normals[start : start + dim - done].copy()
+        start += dim - done
+        signs[done] = -np.copysign(1.0, mirror[0])
+        mirror[0] -= signs[done] * np.sqrt((mirror**2).sum())
+        part = matrix[:, done:]
+        # Sums by einsum: threads of a busy machine's BLAS would wait for one another at each step.
+        along = np.einsum("ij,j->i", part, mirror) * (2 / (mirror**2).sum())
+        part -= along[:, None] * mirror
+    return np.ascontiguousarray(matrix * signs, np.float32)
 
 
 def _normals(seed: bytes, count: int) -> NDArray[np.float64]:
