@@ -78,11 +78,11 @@ def combined_score(score: FloatArray, presence: FloatArray) -> FloatArray:
 
 def _faces(candidates: Candidates, meshes: Meshes, min_score: float) -> list[Face]:
     scores = combined_score(candidates.scores, meshes.presence)
-    trusted = meshes.presence >= PRESENT
-    boxes = np.where(trusted[:, None], meshes.boxes(), _coarse_boxes(candidates))
-    keypoints = np.where(
-        trusted[:, None, None], meshes.keypoints(), _coarse_keypoints(candidates, meshes)
-    )
+    boxes, keypoints = meshes.boxes(), meshes.keypoints()
+    doubted = meshes.presence < PRESENT
+    if doubted.any():
+        boxes[doubted] = _coarse_boxes(candidates.take(doubted))
+        keypoints[doubted] = _coarse_keypoints(candidates.take(doubted), keypoints[doubted])
     order = np.argsort(-scores, kind="stable")
     order = order[scores[order] >= min_score]
     kept, covered = distinct(boxes[order])
@@ -103,8 +103,7 @@ def _coarse_boxes(candidates: Candidates) -> FloatArray:
     return stretched
 
 
-def _coarse_keypoints(candidates: Candidates, meshes: Meshes) -> FloatArray:
-    """Return BlazeFace's eyes, nose and mouth, the latter as wide as on the mesh."""
-    corners = meshes.keypoints()[:, 3:]
-    corners = corners - corners.mean(1, keepdims=True) + candidates.points[:, 3:4]
-    return np.concatenate([candidates.points[:, :3], corners], 1)
+def _coarse_keypoints(candidates: Candidates, on_mesh: FloatArray) -> FloatArray:
+    """Return BlazeFace's eyes, nose and mouth, the latter as wide as on the mesh (K, 5, 2)."""
+    corners = on_mesh[:, 3:] - on_mesh[:, 3:].mean(1, keepdims=True)
+    return np.concatenate([candidates.points[:, :3], corners + candidates.points[:, 3:4]], 1)
