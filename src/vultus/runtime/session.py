@@ -35,8 +35,8 @@ PROVIDERS = (*_ORT_PROVIDERS, "openvino")
 _EXTERNAL_DATA = b"\x0a\x08location"
 
 #: Microseconds that idle threads stay awake. Between two layers they must, or the second thread
-#: gains nothing; with the runtime's own much longer time the threads of one network take the
-#: processor from the next one: on two busy cores, two networks in turn took four times as long.
+#: gains nothing; with the runtime's own, much longer time, the threads of one network take the
+#: processor from whatever runs next.
 _SPIN = "100"
 
 
