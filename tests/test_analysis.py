@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 from vultus.analysis import Analyzer, choose_subject, default_weights
 from vultus.errors import ImageError, NoFaceError
 from vultus.faces import Face
+from vultus.images import save_image
 from vultus.runtime import manifest
 
 
@@ -48,6 +50,15 @@ def test_a_broken_picture_is_reported_in_its_place(
     assert good.image is not None
     assert "error" in bad.to_dict()
     assert "error" not in good.to_dict()
+
+
+def test_long_paths_are_kept_whole(
+    analyzer: Analyzer, astronaut: np.ndarray, tmp_path: Path
+) -> None:
+    path = tmp_path / f"{'long' * 50}.png"
+    save_image(path, astronaut)
+    (result,) = analyzer.stream([path])
+    assert result.source == str(path)
 
 
 def test_the_subject_can_be_missing(analyzer: Analyzer) -> None:

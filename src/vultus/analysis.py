@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -39,7 +40,7 @@ class Analysis:
     Parameters
     ----------
     source
-        Short name of the picture.
+        The path as given, or a short name of a picture that is no file.
     width, height
         Size in pixels of the upright picture; 0 where it could not be read.
     faces
@@ -126,7 +127,7 @@ class Analyzer:
         """
         image = self.open(source)
         faces = self.detector.detect(image)
-        chosen = choose_subject(faces, image.shape[:2], subject, describe(source))
+        chosen = choose_subject(faces, image.shape[:2], subject, name_of(source))
         return self.embed_faces(image, [chosen])[0]
 
     def stream(
@@ -155,7 +156,7 @@ class Analyzer:
         with ThreadPoolExecutor(max_workers=2) as pool:
             while chunk := list(islice(pending, CHUNK)):
                 pictures = list(pool.map(self._try_open, chunk))
-                names = [describe(source) for source in chunk]
+                names = [name_of(source) for source in chunk]
                 found = self._chunk(names, pictures, subject, embed)
                 for name, picture, faces in zip(names, pictures, found, strict=True):
                     if isinstance(picture, str):
@@ -217,6 +218,11 @@ class Analyzer:
             [face.replace(embedding=Embedding(next(vectors), space)) for face in group]
             for group in faces
         ]
+
+
+def name_of(source: Any) -> str:
+    """Return a path in full, and a short name of any other picture."""
+    return str(source) if isinstance(source, (str, Path)) else describe(source)
 
 
 def default_weights() -> tuple[str, ...]:

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vultus.analysis import Analysis, Analyzer, Subject
+from vultus.analysis import Analysis, Analyzer, Subject, name_of
 from vultus.errors import ConfigError, SpaceMismatchError
 from vultus.faces import Face
-from vultus.images import describe
 from vultus.recognition.calibration import Calibration, find_calibration, read_calibration
 
 #: False match rate at which ``verify`` decides unless told otherwise.
@@ -188,6 +187,6 @@ def verify(
         same=similarity >= limit.value,
         similarity=similarity,
         threshold=limit,
-        sources=(describe(a), describe(b)),
+        sources=(name_of(a), name_of(b)),
         faces=(first, second),
     )
