@@ -18,6 +18,8 @@ from vultus.settings import settings
 UInt8 = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
 
+SPLITS = ("train", "development", "test")
+
 #: Share of the picture's height that a head or sheet fills, so that crops stay inside.
 FILL = (0.5, 0.7)
 
@@ -78,11 +80,7 @@ def simulate(plan: Simulation, size: int, seed: int) -> PadCrops:
         If a species or domain is unknown.
     """
     start, parts = 0, []
-    for split, count in (
-        ("train", plan.train),
-        ("development", plan.development),
-        ("test", plan.test),
-    ):
+    for split, count in zip(SPLITS, (plan.train, plan.development, plan.test), strict=True):
         people = tuple(range(start, start + count))
         start += count
         if people:
@@ -113,16 +111,17 @@ def _rows(
             domains=tuple(DOMAINS[name] for name in names),
         )
         world = World(spec)
+        # Nobody meets the backgrounds and lights of another split.
+        draw = 1000 * seed + 100 * SPLITS.index(split) + kind
         times = plan.bona_fide if kind == 0 else 1
         for index in range(times * len(people)):
-            for frame in draw_clip(world, 1000 * seed + kind, index, plan.frames).frames:
-                skin = (frame.parts != Part.BACKGROUND) & (frame.parts != Part.HAIR)
-                label = (
-                    depth_label(frame.depth, skin & ~frame.occluded)
-                    if frame.live
-                    else np.zeros(frame.depth.shape, np.float32)
-                )
+            for frame in draw_clip(world, draw, index, plan.frames).frames:
                 face = hull_mask(frame.landmarks, (spec.size, spec.size))
+                skin = (frame.parts != Part.BACKGROUND) & (frame.parts != Part.HAIR)
+                label = np.zeros(frame.depth.shape, np.float32)
+                if frame.live:
+                    # Within the hull hair and glasses have a depth as well.
+                    label = depth_label(frame.depth, (skin | face) & ~frame.occluded)
                 image, depth, mask = cut(frame.colour, label, face, frame.box, size)
                 yield {
                     "images": image,
