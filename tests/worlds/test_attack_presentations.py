@@ -7,6 +7,8 @@ from functools import cache
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vultus.errors import ConfigError
 from vultus.worlds import (
@@ -208,6 +210,19 @@ def test_show_is_a_homography_of_a_flat_sheet() -> None:
     )
     row = turned.depth[32][np.isfinite(turned.depth[32])]
     assert row[0] < row[-1], "yaw > 0 faces right: the left edge comes nearer"
+
+
+@given(seed=st.integers(0, 10_000), fill=st.floats(0.3, 2.0), species=st.sampled_from(SHEETS))
+@settings(deadline=None, max_examples=60)
+def test_any_drawn_sheet_can_be_shown(seed: int, fill: float, species: str) -> None:
+    rng = np.random.default_rng(seed)
+    light = world("print").shot(0, seed).lighting
+    picture = np.full((20, 20, 3), 128, np.uint8)
+    shown = show(picture, sample_sheet(species, rng), fill=fill, size=16, lighting=light, rng=rng)
+    assert np.isfinite(shown.radiance).all()
+    assert (shown.radiance >= 0).all()
+    assert np.isfinite(shown.depth[8, 8])
+    assert shown.depth[8, 8] > 5
 
 
 def test_swap_takes_the_inner_face_and_leaves_the_rest() -> None:

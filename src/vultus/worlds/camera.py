@@ -74,8 +74,8 @@ class Camera:
     def __post_init__(self) -> None:
         if not self.distance >= 22.0:
             raise ConfigError(f"camera distance must be at least 22 cm, got {self.distance}")
-        if not 0.01 <= self.fill <= 4.0:
-            raise ConfigError(f"camera fill must lie in [0.01, 4], got {self.fill}")
+        if not 0.01 <= self.fill <= 20.0:
+            raise ConfigError(f"camera fill must lie in [0.01, 20], got {self.fill}")
 
     def focal(self, size: int) -> float:
         """Return the focal length in pixels of a picture of the given side."""
