@@ -88,6 +88,37 @@ def test_crops_that_do_not_fit_are_refused(shipped: tuple[Path, Path]) -> None:
             predictor.predict(wrong)
 
 
+def test_the_exported_entry_says_how_crops_are_prepared(
+    shipped: tuple[Path, Path], tmp_path: Path
+) -> None:
+    spec = LivenessSpec.from_export(shipped[1])
+    assert spec == LivenessSpec("cdcn", shipped[1], WANTS)
+    other = tmp_path / "cdcn.onnx"
+    other.write_bytes(shipped[1].read_bytes() + b" ")
+    with pytest.raises(WeightsError, match=r"no network with its entry cdcn\.toml"):
+        LivenessSpec.from_export(other)
+    entry = shipped[1].with_suffix(".toml").read_text()
+    other.with_suffix(".toml").write_text(entry)
+    with pytest.raises(WeightsError, match="is not the network"):
+        LivenessSpec.from_export(other)
+    other.with_suffix(".toml").write_text(entry.replace("liveness", "recognition"))
+    with pytest.raises(WeightsError, match="does not describe a liveness network"):
+        LivenessSpec.from_export(other)
+
+
+def test_the_command_scores_pictures(shipped: tuple[Path, Path], tmp_path: Path) -> None:
+    from vultus.images import save_image
+
+    crop = np.random.default_rng(1).integers(0, 256, (32, 32, 3)).astype(np.uint8)
+    save_image(tmp_path / "crop.png", crop)
+    command = [sys.executable, "-m", "vultus.liveness", str(shipped[1]), str(tmp_path / "crop.png")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    score, path = done.stdout.strip().split("\t")
+    assert path.endswith("crop.png")
+    expected = LivenessPredictor(LivenessSpec.from_export(shipped[1])).predict(crop[None])[0]
+    assert float(score) == pytest.approx(float(expected), abs=1e-5)
+
+
 def test_only_liveness_networks_of_the_manifest_are_taken() -> None:
     with pytest.raises(WeightsError, match="no liveness network"):
         LivenessPredictor("dlib-resnet29", offline=True)

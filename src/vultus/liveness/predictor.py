@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +67,42 @@ class LivenessSpec:
             known = sorted(w.id for w in store.weights.values() if w.task == "liveness")
             raise WeightsError(f"{weight_id} is no liveness network; known: {', '.join(known)}")
         return cls(weight.id, store.resolve(weight_id), weight.input)
+
+    @classmethod
+    def from_export(cls, model: Path | str) -> LivenessSpec:
+        """Return the specification of a network that ``vultus export`` wrote, with its draft entry.
+
+        Parameters
+        ----------
+        model
+            The ``.onnx`` file; the entry lies beside it with the suffix ``.toml``.
+
+        Raises
+        ------
+        WeightsError
+            If the entry is missing, belongs to another file, or describes no liveness network.
+        """
+        file = Path(model)
+        entry = file.with_suffix(".toml")
+        try:
+            tables = tomllib.loads(entry.read_text(encoding="utf-8"))
+            digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise WeightsError(
+                f"{file}: no network with its entry {entry.name}: {error}"
+            ) from error
+        nothing: dict[str, Any] = {}
+        weight_id, fields = next(iter(tables.items()), ("", nothing))
+        if fields.get("task") != "liveness" or fields.get("template") != TEMPLATE:
+            raise WeightsError(
+                f"{entry}: does not describe a liveness network for {TEMPLATE} crops"
+            )
+        if fields.get("sha256") != digest:
+            raise WeightsError(f"{file}: is not the network that {entry.name} describes")
+        wanted = dict(fields["input"])
+        for name in ("mean", "std"):
+            wanted[name] = tuple(wanted[name])
+        return cls(weight_id, file, Preprocessing(**wanted))
 
 
 class LivenessPredictor:

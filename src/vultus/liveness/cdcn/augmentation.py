@@ -106,7 +106,7 @@ class ClipExamples:
         image = erased(image, self.augmentation, rng)
         return {
             "image": pixels(image),
-            "depth": to_map(label.astype(np.float32) / 255, self.side),
+            "depth": to_map(label.astype(np.float32) / np.float32(255), self.side),
             "live": int(self.live[index]),
             "frame": frame,
         }
@@ -122,10 +122,16 @@ class ClipExamples:
         affine = np.array([[scale, 0, shift], [0, scale, shift]])
         if mirror:
             affine[0] = [-scale, 0, self.size - 1 - shift]
-        way = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
-        out = (self.size, self.size)
-        image = cv2.warpAffine(self.data.images[frame], affine, out, **way)
-        label = cv2.warpAffine(self.data.depth[frame], affine, out, **way)
+        image, label = (
+            cv2.warpAffine(
+                source[frame],
+                affine,
+                (self.size, self.size),
+                flags=cv2.INTER_LINEAR,
+                borderMode=cv2.BORDER_REPLICATE,
+            )
+            for source in (self.data.images, self.data.depth)
+        )
         return np.asarray(image, np.uint8), np.asarray(label, np.uint8)
 
 

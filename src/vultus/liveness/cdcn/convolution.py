@@ -104,16 +104,12 @@ class CentralDifferenceConv2d(nn.Conv2d):
                 f"kernel {kernel} and theta {theta}"
             )
         super().__init__(inputs, outputs, kernel, stride, padding, dilation, groups, bias)
-        self.theta = theta
+        self.theta, self._pads = theta, padding
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, outputs, H', W'); gradients flow through both terms."""
-        kernel = fused_kernel(self.weight, self.theta)
-        return self._conv_forward(x, kernel, self.bias)
-
-    def extra_repr(self) -> str:
-        """Return the convolution's settings and theta."""
-        return f"{super().extra_repr()}, theta={self.theta}"
+        out: Tensor = self._conv_forward(x, fused_kernel(self.weight, self.theta), self.bias)
+        return out
 
     def plain(self) -> nn.Conv2d:
         """Return the ordinary convolution that computes the same."""
@@ -122,7 +118,7 @@ class CentralDifferenceConv2d(nn.Conv2d):
             self.out_channels,
             (self.kernel_size[0], self.kernel_size[1]),
             (self.stride[0], self.stride[1]),
-            self.padding,
+            self._pads,
             (self.dilation[0], self.dilation[1]),
             self.groups,
             self.bias is not None,
