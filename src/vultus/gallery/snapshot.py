@@ -138,9 +138,9 @@ def _extended(
     for batch in store.scan(columns, where):
         if only is not None:
             batch = batch.filter(pc.is_in(batch.column("face_id"), value_set=only))
-        ids.append(batch.column("face_id"))
+        ids.append(_copied(batch.column("face_id")))
         people.append(old._names.encode(batch.column("person")))
-        sources.append(batch.column("source"))
+        sources.append(_copied(batch.column("source")))
         if index is not None:
             if damage := problems_of(batch):
                 raise GalleryError(f"{store.path}: {damage[0]}; verify() lists all, then {RESTORE}")
@@ -152,6 +152,11 @@ def _extended(
         sources=_joined(old.sources, sources),
         index=index,
     )
+
+
+def _copied(column: pa.Array) -> pa.Array:
+    """Return a text column in memory of its own: a batch's columns keep its templates alive."""
+    return pa.concat_arrays([column, pa.array([], pa.string())])
 
 
 def _joined(old: pa.ChunkedArray, new: list[Any]) -> pa.ChunkedArray:

@@ -25,7 +25,7 @@ LOCK = ".lock"
 #: What to do when stored data cannot be used.
 RESTORE = "restore the folder from a backup, or import an export"
 _TABLE = re.compile(r"faces-\d{6,}\.lance")
-_ROWS = 8192
+_ROWS = 4096
 # Small files slow every read down, and merging them costs a pass over the gallery.
 _MAX_FRAGMENTS = 100
 _ROWS_PER_FRAGMENT = 5000
