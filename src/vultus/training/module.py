@@ -99,12 +99,15 @@ class Module(pl.LightningModule):
 
     def _move(self, optimizer: Any, player: str) -> None:
         inner = self.movers[player]
+        prefix = "" if len(self.movers) == 1 else f"{player}/"
         optim.set_rates(inner, self.recipe.schedule.factor(self.done, self.recipe.steps))
-        self.values["lr" if len(self.movers) == 1 else f"{player}/lr"] = inner.param_groups[0]["lr"]
+        self.values[prefix + "lr"] = inner.param_groups[0]["lr"]
         if self.recipe.clip is not None:
             # Under a gradient scaler the gradients are still scaled, and so is the limit.
             limit = self.recipe.clip * self.scale()
-            self.values["gradient_norm"] = optim.clip_gradients(inner, limit) / self.scale()
+            self.values[prefix + "gradient_norm"] = (
+                optim.clip_gradients(inner, limit) / self.scale()
+            )
         optimizer.step()
         optimizer.zero_grad()
 
