@@ -67,7 +67,7 @@ claims = [
     ),
 ]
 
-CPU = {"steps": 250, "size": 48, "width": 0.25, "batch": 16, "people": [40, 20, 40], "lr": 3e-3}
+CPU = {"steps": 700, "size": 48, "width": 0.125, "batch": 16, "people": [40, 20, 40], "lr": 3e-3}
 GPU = {"steps": 8000, "size": 256, "width": 1.0, "batch": 64, "people": [400, 100, 200], "lr": 3e-4}
 SWEEP = {"thetas": [0.3, 0.5, 0.9, 1.0]}
 
