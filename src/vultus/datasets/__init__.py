@@ -9,11 +9,11 @@ module             holds
 =================  ===============================================================================
 ``records``        ``Record``, ``Dataset``, ``Pair``
 ``lfw``            Labeled Faces in the Wild, its lists and pairs
-``people``         folders of people, ORL, Extended Yale B
+``people``         folders of people or classes, portraits, ORL, Extended Yale B
 ``expressions``    FER2013, CK+48, JAFFE, AffectNet
-``attributes``     UTKFace, CelebA
+``attributes``     UTKFace, CelebA, SCUT-FBP5500
 ``points``         300-W ``.pts``, landmark tables, AFLW2000-3D
-``boxes``          WIDER FACE, AFW scenes
+``boxes``          WIDER FACE, AFW scenes, files of the dlib annotation tool
 ``masks``          FASSEG
 ``mxnet``          ``.rec`` and ``.idx`` files, without mxnet
 ``videos``         folders of videos and of frames

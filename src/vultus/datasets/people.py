@@ -1,4 +1,4 @@
-"""Sets whose folders are people: any such folder, ORL, Extended Yale B."""
+"""Sets laid out by person or class: any such folder, portraits, ORL, Extended Yale B."""
 
 from __future__ import annotations
 
@@ -44,6 +44,46 @@ def read_folder(root: Path | str, *, name: str | None = None) -> Dataset:
             records += [Record(path, who.name, split) for who in inner for path in pictures(who)]
         else:
             records += [Record(path, entry.name) for path in pictures(entry)]
+    if not records:
+        raise unexpected(base, expected)
+    return Dataset(name or base.resolve().name, base, tuple(records))
+
+
+def read_classes(root: Path | str, *, name: str | None = None) -> Dataset:
+    """List a folder of classes: ``CLASS/*.jpg``, or with splits as in :func:`read_folder`.
+
+    The label ``class`` is the folder's name, such as ``real``; identities are not known.
+
+    Parameters
+    ----------
+    root
+        The folder.
+    name
+        Of the set; the folder's own if not given.
+    """
+    dataset = read_folder(root, name=name)
+    records = [Record(r.path, None, r.split, {"class": r.identity}) for r in dataset]
+    return Dataset(dataset.name, dataset.root, tuple(records))
+
+
+def read_portraits(root: Path | str, *, name: str | None = None) -> Dataset:
+    """List a folder of pictures, one a person: the identity is the file's name without suffix.
+
+    Parameters
+    ----------
+    root
+        The folder.
+    name
+        Of the set; the folder's own if not given.
+
+    Raises
+    ------
+    DatasetError
+        If it holds no picture.
+    """
+    expected = "pictures named by the person, such as A000055.jpg"
+    base = folder(root, expected)
+    records = [Record(path, path.stem) for path in pictures(base)]
     if not records:
         raise unexpected(base, expected)
     return Dataset(name or base.resolve().name, base, tuple(records))

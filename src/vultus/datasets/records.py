@@ -80,12 +80,13 @@ class Dataset(Sequence[Record]):
     root
         Folder that was read.
     records
-        Sorted by path unless the reader says otherwise.
+        Sorted by path unless the reader says otherwise. A tuple, or for sets of millions a
+        sequence that makes records when asked for.
     """
 
     name: str
     root: Path
-    records: tuple[Record, ...]
+    records: Sequence[Record]
 
     @overload
     def __getitem__(self, index: int) -> Record: ...
