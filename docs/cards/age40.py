@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 from pathlib import Path
 
 import cv2
@@ -21,8 +20,8 @@ from scipy.sparse.csgraph import connected_components
 from vultus.audit import model_cards as cards
 from vultus.audit.model_cards.classifier import predict
 from vultus.audit.model_cards.pictures import LabelledPictures
-from vultus.errors import DatasetError
-from vultus.images import find_images, open_image
+from vultus.datasets.attributes import read_utkface
+from vultus.images import open_image
 from vultus.training import load_checkpoint, train
 
 HERE = Path(__file__).resolve().parent
@@ -32,10 +31,7 @@ DESCRIPTION = HERE / "age40-utkface.yaml"
 
 AGE, SIZE, SEED = 40, 64, 41
 SHARES = {"train": 0.5, "dev": 0.15, "test": 0.35}
-SEXES = ("male", "female")
-RACES = ("White", "Black", "Asian", "Indian", "Other")
 BANDS = ((20, "0 to 19"), (40, "20 to 39"), (60, "40 to 59"), (200, "60 and over"))
-NAME = re.compile(r"(\d+)_([01])_([0-4])_\d+")
 
 ANNOTATED = (
     "File names of UTKFace, where the set's authors put an algorithm's estimate that annotators "
@@ -49,20 +45,17 @@ COPY = 20
 
 def collect(folder: Path) -> LabelledPictures:
     """Read UTKFace, cluster copies, and split by cluster."""
-    files = [f for f in find_images([folder]) if NAME.match(f.name)]
-    if not files:
-        raise DatasetError(f"{folder}: expected UTKFace files AGE_SEX_RACE_DATE.jpg")
+    records = read_utkface(folder).where(lambda record: record.labels["sex"] is not None)
     pictures, hashes = [], []
-    for file in files:
-        whole = open_image(file)
+    for record in records:
+        whole = open_image(record.source())
         pictures.append(cv2.resize(whole, (SIZE, SIZE), interpolation=cv2.INTER_AREA))
         small = cv2.resize(whole, (17, 16), interpolation=cv2.INTER_AREA).astype(int).sum(2)
         hashes.append((np.diff(small, axis=1) > 0).ravel())
-    labels = np.array([[int(x) for x in NAME.match(f.name).groups()] for f in files])
-    age, sex, race = labels.T
+    age = records.label("age")
     first, second = copies(np.array(hashes))
     clusters, codes = connected_components(
-        csr_array((np.ones(len(first)), (first, second)), shape=(len(files), len(files)))
+        csr_array((np.ones(len(first)), (first, second)), shape=(len(records), len(records)))
     )
     place = np.random.default_rng(SEED).permutation(clusters) / clusters
     edges = np.cumsum(list(SHARES.values()))[:-1]
@@ -82,13 +75,13 @@ def collect(folder: Path) -> LabelledPictures:
 
     return LabelledPictures(
         pictures=np.stack(pictures),
-        samples=np.array([f.stem for f in files]),
+        samples=np.array([record.path.stem for record in records]),
         split=split,
         label=age >= AGE,
         groups=(
             factor("age band", np.array([name for _, name in BANDS])[band], "age in years"),
-            factor("gender", np.array(SEXES)[sex], "male or female"),
-            factor("race", np.array(RACES)[race], "one of five categories"),
+            factor("gender", records.label("sex"), "male or female"),
+            factor("race", records.label("race"), "one of five categories"),
         ),
     )
 

@@ -20,6 +20,7 @@ from vultus.audit.model_cards import (
 from vultus.audit.model_cards.disparities import largest_difference
 from vultus.audit.model_cards.rankings import Ranking
 from vultus.errors import MeasureError
+from vultus.measure.classification import binary_rates
 
 HALF = fixed_threshold(0.5)
 COUNTS = st.integers(0, 40)
@@ -36,6 +37,17 @@ class TestErrorRates:
             "fdr": (pytest.approx(20 / 50), 20, 50),
             "for": (pytest.approx(10 / 150), 10, 150),
         }
+
+    def test_agree_with_the_plain_metrics(self):
+        rows = crossed().part("test")
+        truth, positive = rows.values["label"] == 1, rows.values["score"] >= 0.5
+        expected = binary_rates(truth, positive).to_dict()
+        found = evaluate(rows, threshold=HALF)
+        for name, wanted in expected.items():
+            mine = found.result(name).estimate
+            assert mine.value == pytest.approx(wanted["value"])
+            # Another kind of interval, about as wide.
+            assert mine.high - mine.low == pytest.approx(wanted["high"] - wanted["low"], rel=0.1)
 
     @settings(max_examples=15, deadline=None)
     @given(COUNTS, COUNTS, COUNTS, COUNTS)

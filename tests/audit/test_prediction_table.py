@@ -38,6 +38,11 @@ class TestFiles:
         assert after.people is not None
         assert after.people.tolist() == people
 
+    def test_keep_the_order_of_the_factors(self, suffix, tmp_path):
+        before = table([0, 1], [0.1, 0.9], {"tone": ["a", "b"], "age": ["c", "d"]})
+        before.save(tmp_path / f"t{suffix}")
+        assert read_table(tmp_path / f"t{suffix}")[0].factors == ("tone", "age")
+
     def test_record_the_hash_of_their_bytes(self, suffix, tmp_path):
         file = tmp_path / f"t{suffix}"
         digest = crossed(30).save(file)

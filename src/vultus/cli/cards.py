@@ -46,6 +46,9 @@ def make(
     weights: Annotated[
         bool, typer.Option("--weights", help="Make the card of every weight of the package.")
     ] = False,
+    systems: Annotated[
+        bool, typer.Option("--systems", help="Make the card of every system of the catalogue.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="Folder for ID.json, ID.md and figures.")] = Path(
         "docs/cards"
     ),
@@ -68,14 +71,19 @@ def make(
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
     json: JsonOption = False,
 ) -> None:
-    """Make a card from a description and a frozen table, or the cards of all weights."""
+    """Make a card from a description and a frozen table, or those of all weights or systems."""
     from vultus.audit import model_cards as cards
 
-    if weights and description is None:
+    if (description is not None) + weights + systems != 1:
+        fail("give one of a description, --weights and --systems")
+    made = []
+    if weights:
         made = cards.weight_cards()
-    elif weights or description is None:
-        fail("give either a description or --weights")
-    else:
+    elif systems:
+        from vultus.reproduction.runner import repository
+
+        made = cards.system_cards(repository() / "reproductions" / "results")
+    elif description is not None:
         plan = cards.Plan(
             split=split,
             dev=dev,

@@ -18,6 +18,7 @@ from vultus.audit.model_cards.markdown import to_markdown
 from vultus.audit.model_cards.plots import interval_plot
 from vultus.audit.model_cards.recipe import ClassifierSettings
 from vultus.audit.model_cards.schema import Description, ModelCard
+from vultus.audit.model_cards.systems import system_card, system_cards
 from vultus.audit.model_cards.table import GroupColumn, PredictionTable, read_table
 from vultus.audit.model_cards.thresholds import choose_threshold, fixed_threshold
 from vultus.audit.model_cards.validation import Problem, problems, table_problems
@@ -53,6 +54,8 @@ __all__ = [
     "read_description",
     "read_table",
     "save_card",
+    "system_card",
+    "system_cards",
     "table_problems",
     "to_hub",
     "to_json",

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal
 
+from vultus.measure.groups import MIN_CELL
 from vultus.settings import settings
 
 NotEvaluated = Literal["not evaluated"]
 NOT_EVALUATED: Final[NotEvaluated] = "not evaluated"
 
 #: Cells with fewer independent units are flagged: their intervals do not hold what they promise.
-SMALL: Final = 30
+SMALL: Final = MIN_CELL
 
 Task = Literal["binary", "multiclass", "regression", "landmarks", "verification"]
 

@@ -179,7 +179,7 @@ class PredictionTable:
         header = _Header(
             format=_FORMAT, task=self.task, groups={g.name: g.provenance for g in self.groups}
         )
-        text = json.dumps(plain(header), sort_keys=True)
+        text = json.dumps(plain(header))
         content = _WRITERS[_suffix(file)](columns, text)
         file.parent.mkdir(parents=True, exist_ok=True)
         part = file.with_name(file.name + ".part")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib import resources
-from typing import Any, Final
+from typing import Final
 
 from vultus.audit.model_cards.evidence import NOT_EVALUATED, ReportedFigure
 from vultus.audit.model_cards.making import make_card
 from vultus.audit.model_cards.schema import Description, ModelCard, QuantitativeAnalyses
+from vultus.audit.model_cards.texts import task_texts
 from vultus.recognition.calibration import Calibration
 from vultus.runtime import Preprocessing, Weight, manifest
 from vultus.runtime.manifest import Figure
@@ -36,7 +36,7 @@ def weight_card(weight: Weight, calibrations: Sequence[Calibration] = ()) -> Mod
     calibrations
         Of the embedding spaces that the weight makes.
     """
-    values = _task_texts(weight.task)
+    values = task_texts(weight.task)
     values["model_details"] = _details(weight)
     values["evaluation_data"] = {}
     values["training_data"] = {"description": weight.data}
@@ -58,14 +58,6 @@ def weight_cards() -> list[ModelCard]:
         weight_card(weight, [c for c in known if c.space.split("@")[0] == weight.id])
         for weight in manifest().values()
     ]
-
-
-def _task_texts(task: str) -> dict[str, Any]:
-    """Return the sections that follow from a task, as plain values of a description."""
-    file = resources.files("vultus.audit.model_cards") / "tasks.toml"
-    texts = tomllib.loads(file.read_text(encoding="utf-8"))
-    own = texts.get(task, {})
-    return {name: section | own.get(name, {}) for name, section in texts["default"].items()}
 
 
 def _details(weight: Weight) -> dict[str, str]:
