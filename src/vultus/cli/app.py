@@ -18,6 +18,7 @@ from vultus.cli import (
     lab,
     models,
     pictures,
+    serve,
     system,
 )
 
@@ -69,6 +70,7 @@ app.add_typer(galleries.app, name="gallery")
 app.add_typer(evaluation.app, name="evaluate")
 app.add_typer(models.app, name="models")
 app.add_typer(cards.app, name="cards")
+app.add_typer(serve.app, name="serve")
 
 
 def main() -> None:

@@ -1,0 +1,59 @@
+"""The audit log: who enrolled, searched and deleted, as lines of JSON that are only appended."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from vultus.gallery import Key
+from vultus.service.errors import ApiError
+
+
+class AuditLog:
+    """Appends entries to a file.
+
+    An entry holds no template, no picture and no name: people stand in it as a keyed digest
+    (:func:`person_ref`), so that deleting someone from a gallery leaves their name nowhere, while
+    whoever has the gallery's key can still ask the log about a given name.
+
+    The file is opened anew for each entry, so that it may be rotated; each entry is one write.
+    """
+
+    def __init__(self, file: Path | None, key: Key) -> None:
+        self._file = file
+        self._secret = key.derive("audit")
+
+    def write(self, action: str, **facts: Any) -> None:
+        """Append an entry and see it to the disk; raise :class:`ApiError` 503 if that fails."""
+        if self._file is None:
+            return
+        entry = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "action": action}
+        for name in ("person", "into"):
+            if facts.get(name) is not None:
+                facts[name] = _ref(self._secret, facts[name])
+        line = json.dumps(entry | facts, separators=(",", ":")) + "\n"
+        try:
+            handle = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                os.write(handle, line.encode())
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise ApiError(
+                503, "audit_unavailable", "the audit log cannot be written; nothing was done"
+            ) from error
+
+
+def person_ref(key: Key, person: str) -> str:
+    """Return how the audit log names a person: 16 hexadecimal digits, from name and key."""
+    return _ref(key.derive("audit"), person)
+
+
+def _ref(secret: bytes, person: str) -> str:
+    return hmac.new(secret, person.encode(), hashlib.sha256).hexdigest()[:16]

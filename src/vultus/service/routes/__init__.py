@@ -1,0 +1,1 @@
+"""Routers, one for each thing that the service works on."""
