@@ -250,6 +250,30 @@ def test_an_interrupted_rewrite_is_old_or_new(
     assert again.enroll(items).added == (3 if removed else 0)
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_a_failing_disk_never_costs_the_current_table(
+    gallery: Gallery, people: People, key: Key, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    """An error from the operating system before, or just after, the header is replaced."""
+    gallery.enroll(people(4))
+    written = headers.write
+
+    def fail(path: Path, header: headers.Header, key: Key) -> None:
+        if late:
+            written(path, header, key)
+        raise GalleryError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(headers, "write", fail)
+        with pytest.raises(GalleryError, match="No space"):
+            gallery.remove(person="person 3")
+    for opened in (gallery, Gallery.open(gallery.path, key)):
+        assert len(opened) == (9 if late else 12)
+        assert opened.verify().ok
+    assert gallery.enroll(people(4)).added == (3 if late else 0)
+    assert len(list(gallery.path.glob("*.lance"))) == 1
+
+
 def test_an_interrupted_creation_can_be_repeated(
     tmp_path: Path, key: Key, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,6 +57,10 @@ class Gallery:
     The first search reads all templates into memory: 1.6 KB a face at 512 dimensions. There is no
     index to build; :mod:`vultus.gallery.scan` explains how the exact search gets its speed.
 
+    A process may be killed at any moment without harm. A loss of power may cost, like in any
+    program that leaves writing to the operating system, the enrolments of the last seconds;
+    rewrites (:meth:`remove`, :meth:`rekey`) wait for the disk.
+
     A process that uses galleries must not ``fork`` (use the ``spawn`` start method).
     """
 

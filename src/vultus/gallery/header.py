@@ -77,25 +77,43 @@ class Header:
 
 
 def write(path: Path, header: Header, key: Key) -> None:
-    """Put the header in its place in one step, durably."""
+    """Put the header in its place in one step, durably.
+
+    Raises
+    ------
+    GalleryError
+        If the disk refuses; the header is then the old one or, at the very last, the new one.
+    """
     fields = asdict(header)
     text = json.dumps(fields | {"mac": _mac(fields, key)}, indent=1) + "\n"
-    handle, temporary = tempfile.mkstemp(dir=path, prefix=TEMPORARY)
+    temporary = ""
     try:
+        handle, temporary = tempfile.mkstemp(dir=path, prefix=TEMPORARY)
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path / FILE)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    if os.name == "posix":
-        folder = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        flush(path)
+    except OSError as error:
+        raise GalleryError(f"{path / FILE}: cannot be written: {error.strerror}") from None
+    finally:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Have the disk keep a file's bytes, or a folder's entries, through a loss of power."""
+    if path.is_dir():
+        if os.name != "posix":
+            return
+        handle = os.open(path, os.O_RDONLY)
+    else:
+        handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def read(path: Path, key: Key, space: str | None = None) -> Header:

@@ -96,14 +96,13 @@ class Session:
 
         Call inside :meth:`writing`.
         """
-        try:
-            Store.create(self.path, header, rows)
-            with self._guard:
-                headers.write(self.path, header, key or self._key)
-                self._key = key or self._key
-                self._synchronised()
-        finally:
-            stores.sweep(self.path, self.header)
+        Store.create(self.path, header, rows)
+        with self._guard:
+            headers.write(self.path, header, key or self._key)
+            self._key = key or self._key
+            self._synchronised()
+        # Not after an error: whether the header was replaced is then known by reading it again.
+        stores.sweep(self.path, header)
 
     def rotation_of(self, salt: str) -> Rotation:
         """Return the rotation that the gallery's key gives with another salt."""

@@ -79,6 +79,9 @@ class Store:
         with _own_words(path, "write"):
             data = pa.RecordBatchReader.from_batches(columns, batches)
             _connect(path).create_table(header.table, data=data, schema=columns)
+            # The old table is deleted next: the disk must have the new one by then.
+            for entry in (path / f"{header.table}.lance").rglob("*"):
+                headers.flush(entry)
         return cls(path, header)
 
     @property
