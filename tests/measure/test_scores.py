@@ -171,7 +171,10 @@ def test_presentations_keep_species_and_subjects() -> None:
         score(kind="pad", label="bona-fide", score=0.9),
         score(kind="pad", label="print", score=0.2, probe_subject="c"),
     ]
-    values, labels, subjects = presentations_of(scores, which="dev")
-    assert values.tolist() == [0.9, 0.2]
-    assert labels.tolist() == ["bona-fide", "print"]
-    assert subjects.tolist() == ["a", "c"]
+    presentations = presentations_of(scores, which="dev")
+    assert presentations.scores.tolist() == [0.9, 0.2]
+    assert presentations.labels.tolist() == ["bona-fide", "print"]
+    assert presentations.subjects is not None
+    assert presentations.subjects.tolist() == ["a", "c"]
+    with pytest.raises(MeasureError, match="no forgery scores"):
+        presentations_of(scores, which="dev", kind="forgery")

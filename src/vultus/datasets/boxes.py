@@ -5,14 +5,13 @@ Boxes are float32 (N, 4): x1, y1, x2, y2 in pixels. A picture without a face has
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vultus.datasets.layout import folder, lines, numbers, unexpected
+from vultus.datasets.layout import folder, lines, numbers, rows, unexpected
 from vultus.datasets.records import Dataset, Record
 from vultus.errors import DatasetError
 
@@ -57,13 +56,13 @@ def read_wider(root: Path | str) -> Dataset:
 
 def _wider_list(path: Path, images: Path, split: str) -> list[Record]:
     expected = "a picture, its number of faces, then x y w h and six marks a face"
-    rows = lines(path, expected)
+    text = lines(path, expected)
     records, i = [], 0
-    while i < len(rows):
-        name, count = rows[i].strip(), rows[i + 1].strip() if i + 1 < len(rows) else ""
+    while i < len(text):
+        name, count = text[i].strip(), text[i + 1].strip() if i + 1 < len(text) else ""
         # A picture without faces is followed by one line of zeros.
         size = max(int(count), 1) if count.isascii() and count.isdigit() else 0
-        faces = [row.split() for row in rows[i + 2 : i + 2 + size]]
+        faces = [row.split() for row in text[i + 2 : i + 2 + size]]
         if not size or len(faces) != size or any(len(face) != 10 for face in faces):
             raise DatasetError(f"{path}, line {i + 1}: expected {expected}")
         values = np.array([numbers(face, f"{path}, line {i + 3}") for face in faces], np.float32)
@@ -98,18 +97,11 @@ def read_face_table(root: Path | str) -> Dataset:
     if not path.is_file():
         raise unexpected(base, expected)
     faces: dict[str, list[NDArray[np.float32]]] = {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(file)
-        if next(rows, [""])[0] != "image":
-            raise DatasetError(f"{path}: expected {expected}")
-        for number, row in enumerate(rows, 2):
-            where = f"{path}, line {number}"
-            if len(row) != 1 + 4 + 136:
-                raise DatasetError(f"{where}: {len(row)} fields, expected 141")
-            if row[0] not in faces and not (base / row[0]).is_file():
-                raise DatasetError(f"{where}: there is no picture {row[0]}")
-            values = np.array(numbers(row[1:], where), np.float32)
-            faces.setdefault(row[0], []).append(values)
+    for where, row in rows(path, ("image",), 1 + 4 + 136, expected):
+        if row[0] not in faces and not (base / row[0]).is_file():
+            raise DatasetError(f"{where}: there is no picture {row[0]}")
+        values = np.array(numbers(row[1:], where), np.float32)
+        faces.setdefault(row[0], []).append(values)
     records = []
     for name, found in sorted(faces.items()):
         table = np.stack(found)

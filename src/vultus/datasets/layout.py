@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from vultus.errors import DatasetError
@@ -76,45 +76,42 @@ def lines(path: Path, expected: str) -> list[str]:
         ) from error
 
 
-def table(
-    path: Path, columns: Sequence[str], expected: str
-) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the rows of a CSV file with a header, and their line numbers.
+def rows(
+    path: Path, columns: Sequence[str], width: int, expected: str
+) -> list[tuple[str, list[str]]]:
+    """Return the rows of a CSV file below its header, each with its place for messages.
 
     Parameters
     ----------
     path
         The file.
     columns
-        That must be there; others are kept too.
+        Names that the header starts with.
+    width
+        Number of fields of every row.
     expected
         The layout, for messages.
 
     Raises
     ------
     DatasetError
-        If the file is missing, is not CSV, lacks a column, or a row has another number of fields.
+        If the file is missing, is not CSV, has another header, or a row has other fields.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             header = next(reader, [])
-            missing = [name for name in columns if name not in header]
-            if missing:
-                raise DatasetError(
-                    f"{path} lacks the columns {', '.join(missing)}; expected {expected}"
-                )
-            for row in reader:
-                if len(row) != len(header):
-                    raise DatasetError(
-                        f"{path}, line {reader.line_num}: {len(row)} fields under a header of "
-                        f"{len(header)}"
-                    )
-                yield reader.line_num, dict(zip(header, row, strict=True))
+            found = [(f"{path}, line {reader.line_num}", row) for row in reader if row]
     except FileNotFoundError:
         raise DatasetError(f"{path} does not exist; expected {expected}") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{path}: cannot be read as CSV: {error}") from error
+    if header[: len(columns)] != list(columns):
+        raise DatasetError(f"{path}: expected {expected}")
+    for where, row in found:
+        if len(row) != width:
+            raise DatasetError(f"{where}: {len(row)} fields, expected {width}")
+    return found
 
 
 def numbers(fields: Iterable[str], where: str) -> list[float]:

@@ -6,13 +6,12 @@ from 1, as MATLAB does, are shifted.
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vultus.datasets.layout import folder, lines, numbers, pictures, unexpected
+from vultus.datasets.layout import folder, lines, numbers, pictures, rows, unexpected
 from vultus.datasets.records import Dataset, Record
 from vultus.errors import DatasetError
 
@@ -35,12 +34,12 @@ def read_pts(path: Path | str, *, first: int = 1) -> NDArray[np.float32]:
         If the file is damaged or announces another number of points.
     """
     path = Path(path)
-    rows = [row.strip() for row in lines(path, _PTS)]
-    rows = [row for row in rows if row and not row.startswith("//")]
-    head = {key.strip(): value.strip() for key, _, value in (row.partition(":") for row in rows)}
-    if "{" not in rows or rows[-1] != "}" or not head.get("n_points", "").isdigit():
+    text = [row.strip() for row in lines(path, _PTS)]
+    text = [row for row in text if row and not row.startswith("//")]
+    head = {key.strip(): value.strip() for key, _, value in (row.partition(":") for row in text)}
+    if "{" not in text or text[-1] != "}" or not head.get("n_points", "").isdigit():
         raise DatasetError(f"{path}: expected {_PTS}")
-    body = rows[rows.index("{") + 1 : -1]
+    body = text[text.index("{") + 1 : -1]
     points = np.array([numbers(row.split(), str(path)) for row in body if len(row.split()) == 2])
     if len(points) != len(body) or len(points) != int(head["n_points"]):
         raise DatasetError(
@@ -97,13 +96,13 @@ def read_landmark_table(root: Path | str) -> Dataset:
         if entry.is_dir()
     }
     records = []
-    for number, row in _rows(path, ("set", "image"), 136, expected):
+    for where, row in rows(path, ("set", "image"), 2 + 136, expected):
         stem = row[1].rsplit(".", 1)[0] if "." in row[1] else row[1]
         files = names.get(row[0], {})
         file = files.get(row[1], files.get(stem))
         if file is None:
-            raise DatasetError(f"{path}, line {number}: there is no picture {row[0]}/{row[1]}")
-        points = np.array(numbers(row[2:], f"{path}, line {number}"), np.float32)
+            raise DatasetError(f"{where}: there is no picture {row[0]}/{row[1]}")
+        points = np.array(numbers(row[2:], where), np.float32)
         records.append(Record(file, None, row[0], {"landmarks": points.reshape(68, 2)}))
     return Dataset("landmarks68", base, tuple(records))
 
@@ -157,18 +156,3 @@ def read_aflw2000(root: Path | str) -> Dataset:
     if not records:
         raise unexpected(base, expected)
     return Dataset("aflw2000", base, tuple(records))
-
-
-def _rows(
-    path: Path, columns: tuple[str, ...], values: int, expected: str
-) -> list[tuple[int, list[str]]]:
-    """Return the lines of a table whose first columns are named and whose others are numbers."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = [(number, row) for number, row in enumerate(csv.reader(file), 1) if row]
-    width = len(columns) + values
-    if not rows or tuple(rows[0][1][: len(columns)]) != columns:
-        raise DatasetError(f"{path}: expected {expected}")
-    for number, row in rows:
-        if len(row) != width:
-            raise DatasetError(f"{path}, line {number}: {len(row)} fields, expected {width}")
-    return rows[1:]

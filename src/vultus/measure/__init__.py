@@ -11,6 +11,7 @@ score is at or above the threshold.
 =====================  ===========================================================================
 module                 holds
 =====================  ===========================================================================
+``comparisons``        ``Comparisons``: genuine and impostor scores with their people
 ``verification``       FMR, FNMR, ROC, EER, TAR@FAR, accuracy; ``lfw`` its two protocols
 ``allpairs``           the same from embeddings, over every pair, without storing the pairs
 ``identification``     CMC, FNIR, FPIR (ISO/IEC 19795-1, NIST FRTE)

@@ -31,20 +31,21 @@ import io
 import math
 import os
 import secrets
+import sys
+from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vultus.errors import MeasureError
 from vultus.measure.comparisons import Comparisons
+from vultus.measure.pad import Presentations
 
 SETS = ("dev", "eval")
 KINDS = ("verification", "identification", "pad", "forgery")
-BONA_FIDE = "bona-fide"
 
 
 class Score(NamedTuple):
@@ -86,7 +87,7 @@ def write_scores(path: Path | str, scores: Iterable[Score]) -> int:
             if problem:
                 raise MeasureError(f"score {count} for {path}: {problem}")
             number = "" if score.score == -math.inf else repr(float(score.score))
-            writer.writerow(score._replace(score=number))  # type: ignore[arg-type]
+            writer.writerow((*score[:8], number, score.label))
     return count
 
 
@@ -117,38 +118,59 @@ def read_scores(path: Path | str) -> Iterator[Score]:
 def comparisons_of(scores: Iterable[Score], *, which: str) -> Comparisons:
     """Return the verification scores of one set, ``dev`` or ``eval``, with their people.
 
+    People are left out where a subject is not named.
+
     Raises
     ------
     MeasureError
         If the set holds several systems or protocols, lacks genuine or impostor scores, or labels
         contradict the subjects.
     """
-    kept = [s for s in scores if s.set == _known_set(which) and s.kind == "verification"]
-    _one_source(kept, f"verification scores of the {which} set")
-    values = np.array([s.score for s in kept], np.float64)
-    same = np.array([s.label == "genuine" for s in kept], np.bool_)
-    people = np.array([(s.reference_subject, s.probe_subject) for s in kept])
-    return Comparisons.from_pairs(values, same, people if (people != "").all() else None)
+    values, same, people = array("d"), [], []
+    for score in _of_set(scores, which, "verification"):
+        values.append(score.score)
+        same.append(score.label == "genuine")
+        people.append((score.reference_subject, score.probe_subject))
+    named = all(first and second for first, second in people)
+    return Comparisons.from_pairs(np.asarray(values), same, np.array(people) if named else None)
 
 
-def presentations_of(
-    scores: Iterable[Score],
-    *,
-    which: str,
-    kind: str = "pad",
-) -> tuple[NDArray[np.float64], NDArray[np.str_], NDArray[np.str_]]:
-    """Return scores (N,), labels (N,) and subjects (N,) of the presentations of a set.
+def presentations_of(scores: Iterable[Score], *, which: str, kind: str = "pad") -> Presentations:
+    """Return the presentations of one set, ``dev`` or ``eval``, with their subjects.
 
-    Labels are ``bona-fide`` or the attack species, as :func:`vultus.measure.pad.pad_rates` takes
-    them.
+    Subjects are left out where one is not named.
+
+    Raises
+    ------
+    MeasureError
+        If the set holds several systems or protocols, or lacks bona fide presentations or attacks.
     """
-    kept = [s for s in scores if s.set == _known_set(which) and s.kind == kind]
-    _one_source(kept, f"{kind} scores of the {which} set")
-    return (
-        np.array([s.score for s in kept], np.float64),
-        np.array([s.label for s in kept]),
-        np.array([s.probe_subject for s in kept]),
-    )
+    values, labels, subjects = array("d"), [], []
+    for score in _of_set(scores, which, kind):
+        values.append(score.score)
+        labels.append(score.label)
+        subjects.append(score.probe_subject)
+    named = np.array(subjects) if all(subjects) else None
+    return Presentations(np.asarray(values), np.array(labels), named)
+
+
+def _of_set(scores: Iterable[Score], which: str, kind: str) -> Iterator[Score]:
+    if which not in SETS:
+        raise MeasureError(f"set must be one of {SETS}, got {which!r}")
+    source: tuple[str, str] | None = None
+    for score in scores:
+        if score.set != which or score.kind != kind:
+            continue
+        found = score.protocol, score.system
+        if source not in (None, found):
+            raise MeasureError(
+                f"{kind} scores of the {which} set mix protocols or systems, filter them first: "
+                f"{source} and {found}"
+            )
+        source = found
+        yield score
+    if source is None:
+        raise MeasureError(f"there are no {kind} scores of the {which} set")
 
 
 def _parsed(row: list[str], where: str) -> Score:
@@ -158,7 +180,9 @@ def _parsed(row: list[str], where: str) -> Score:
         number = float(row[8]) if row[8] else -math.inf
     except ValueError:
         raise MeasureError(f"{where}: {row[8]!r} is not a score") from None
-    score = Score._make([*row[:8], number, row[9]])
+    # A file names few protocols, systems and people many times over.
+    texts = [*map(sys.intern, row[:4]), row[4], row[5], *map(sys.intern, row[6:8])]
+    score = Score._make([*texts, number, sys.intern(row[9])])
     problem = _problem(score)
     if problem:
         raise MeasureError(f"{where}: {problem}")
@@ -177,23 +201,10 @@ def _problem(score: Score) -> str | None:
         return f"label must be 'genuine' or 'impostor', got {score.label!r}"
     if not score.label:
         return "label is empty"
-    if any(end in field for field in score if isinstance(field, str) for end in "\r\n"):
+    texts = "".join(score[:8])
+    if "\n" in texts or "\r" in texts or "\n" in score.label or "\r" in score.label:
         return "a field holds a line break"
     return None
-
-
-def _known_set(name: str) -> str:
-    if name not in SETS:
-        raise MeasureError(f"set must be one of {SETS}, got {name!r}")
-    return name
-
-
-def _one_source(scores: list[Score], what: str) -> None:
-    sources = sorted({(s.protocol, s.system) for s in scores})
-    if not sources:
-        raise MeasureError(f"there are no {what}")
-    if len(sources) > 1:
-        raise MeasureError(f"{what} mix protocols or systems, filter them first: {sources}")
 
 
 @contextmanager
