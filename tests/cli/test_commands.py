@@ -48,7 +48,8 @@ def grey(tmp_path: Path) -> Path:
 
 COMMANDS = (
     *("detect", "analyze", "embed", "verify", "enroll", "identify", "cluster", "calibrate"),
-    *("doctor", "demo", "gallery", "evaluate", "models"),
+    *("doctor", "demo", "systems", "train", "export", "reproduce", "gallery", "evaluate"),
+    *("models", "cards", "data", "serve"),
 )
 
 
@@ -180,6 +181,18 @@ def test_models(vultus: Shell) -> None:
     assert "damaged" not in status.values()
     path = vultus("models", "path", "dlib-resnet29").stdout.strip()
     assert Path(path).is_file()
+
+
+def test_data_sets_are_listed_and_counted(vultus: Shell, portraits: Path, tmp_path: Path) -> None:
+    listed = json.loads(vultus("data", "list", "--json").stdout)
+    assert {"lfw", "orl", "utkface"} <= {entry["key"] for entry in listed}
+    for picture in (1, 2):
+        path = tmp_path / "data" / "orl_faces" / "s1" / f"{picture}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes((portraits / "hopper" / "portrait.png").read_bytes())
+    counted = json.loads(vultus("data", "check", "orl", "--root", "data", "--json").stdout)
+    assert (counted["pictures"], counted["people"]) == (2, 1)
+    assert "lfw" in vultus("data", "check", "lfw", "--root", "data", code=2).stderr
 
 
 def test_doctor(vultus: Shell) -> None:

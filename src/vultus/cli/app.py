@@ -12,6 +12,7 @@ from vultus import __version__
 from vultus.cli import (
     calibration,
     cards,
+    data,
     demo,
     evaluation,
     galleries,
@@ -70,6 +71,7 @@ app.add_typer(galleries.app, name="gallery")
 app.add_typer(evaluation.app, name="evaluate")
 app.add_typer(models.app, name="models")
 app.add_typer(cards.app, name="cards")
+app.add_typer(data.app, name="data")
 app.add_typer(serve.app, name="serve")
 
 
