@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +12,10 @@ import pytest
 
 pytest.importorskip("torch")
 
-from hypothesis import given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from vultus.detection.mos.anchors import (  # noqa: E402
+from vultus.detection.mos.anchors import (
     IGNORED,
     NEGATIVE,
     Faces,
@@ -26,10 +28,10 @@ from vultus.detection.mos.anchors import (  # noqa: E402
     match,
     targets,
 )
-from vultus.detection.mos.canvases import CanvasExamples, Canvases, MosData  # noqa: E402
-from vultus.detection.mos.decoding import decode  # noqa: E402
-from vultus.detection.mos.heads import Heads  # noqa: E402
-from vultus.detection.mos.sampling import (  # noqa: E402
+from vultus.detection.mos.canvases import Canvases, CanvasExamples, MosData
+from vultus.detection.mos.decoding import decode
+from vultus.detection.mos.heads import Heads, heads_of
+from vultus.detection.mos.sampling import (
     HARD,
     PLAIN,
     STITCHED,
@@ -38,8 +40,11 @@ from vultus.detection.mos.sampling import (  # noqa: E402
     FeedbackSampler,
     region,
 )
-from vultus.errors import ConfigError, TrainingError  # noqa: E402
-from vultus.geometry import box_iou  # noqa: E402
+from vultus.errors import ConfigError, TrainingError
+from vultus.geometry import box_iou
+
+#: Room for the margin of a region.
+GROWN = np.array([-6, -6, 6, 6])
 
 
 def faces(*boxes: tuple[float, float, float, float], ignored: tuple[int, ...] = ()) -> Faces:
@@ -190,7 +195,7 @@ def test_false_detections_are_pasted_away_from_faces(canvases: Canvases) -> None
         (i, b)
         for i in range(6)
         for b in (np.array([0, 0, 20, 20.0]), np.array([100, 100, 120, 120.0]))
-        if not (box_iou(b + [-6, -6, 6, 6], canvases.picture(i).faces.boxes) > 0).any()
+        if not (box_iou(b + GROWN, canvases.picture(i).faces.boxes) > 0).any()
     )
     choice = region(number, box, 128)
     found = canvases.with_region(choice, np.random.default_rng(0))
@@ -292,3 +297,14 @@ def test_random_stitching_keeps_its_rate_whatever_the_losses() -> None:
 def test_settings_refuse_what_cannot_be_drawn(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         data(**changes)
+
+
+def test_kept_heads_are_the_rendered_ones(tmp_path: Path) -> None:
+    heads = Heads(size=64, train=2, development=1, test=1, identities=10)
+    fresh = heads_of(heads, "train", 0)
+    kept = replace(heads, folder=str(tmp_path))
+    for _ in range(2):
+        found = heads_of(kept, "train", 0)
+        np.testing.assert_array_equal(found.radiance, fresh.radiance)
+        np.testing.assert_array_equal(found.faces.points, fresh.faces.points)
+    assert len(list(tmp_path.iterdir())) == 1

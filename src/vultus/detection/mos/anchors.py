@@ -89,8 +89,8 @@ class Faces:
     @classmethod
     def none(cls) -> Faces:
         """Return no faces."""
-        empty = (np.empty(s, np.float32) for s in ((0, 4), (0, 5, 2), (0, 3)))
-        return cls(*empty, np.empty(0, np.bool_), np.empty(0, np.bool_))
+        boxes, points, poses = (np.empty(s, np.float32) for s in ((0, 4), (0, 5, 2), (0, 3)))
+        return cls(boxes, points, poses, np.empty(0, np.bool_), np.empty(0, np.bool_))
 
     @classmethod
     def joined(cls, parts: list[Faces]) -> Faces:

@@ -1,4 +1,4 @@
-"""Training pictures: heads of any size on backgrounds, or photographs, each a function of a number."""
+"""Training pictures: heads on backgrounds, or photographs, each a function of its number."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from vultus.detection.mos.anchors import Faces, anchors, targets
-from vultus.detection.mos.heads import SPLITS, Heads, Sprites, paste, render
+from vultus.detection.mos.heads import SPLITS, Heads, Sprites, heads_of, paste
 from vultus.detection.mos.sampling import GRID, HARD, PLAIN, STITCHED, Choice
 from vultus.detection.mos.teacher import Labelled, Photos, label
 from vultus.errors import ConfigError
@@ -104,7 +104,7 @@ class Canvases:
     def __init__(self, config: MosData, split: str, seed: int, count: int) -> None:
         self.config, self.count = config, count
         self._key = (seed, SPLITS.index(split), 14)
-        self._sprites: Sprites = render(config.heads, split, seed)
+        self._sprites: Sprites = heads_of(config.heads, split, seed)
         self._photos: Labelled | None = None
         if config.photos is not None and split == "train":
             self._photos = label(config.photos)
@@ -194,7 +194,8 @@ class Canvases:
         canvas[top:bottom, left:right] = shown[top:bottom, left:right]
         moved = faces.moved(scale, x, y)
         middles = (moved.boxes[:, :2] + moved.boxes[:, 2:]) / 2
-        return Picture(canvas, moved.take(((middles >= 0) & (middles < size)).all(1)))
+        inside = np.flatnonzero(((middles >= 0) & (middles < size)).all(1))
+        return Picture(canvas, moved.take(inside))
 
     def stitched(self, index: int, rng: np.random.Generator) -> Picture:
         """Show four pictures at half their size: one, and three drawn ones."""

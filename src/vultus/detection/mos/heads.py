@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,12 +15,14 @@ from numpy.typing import NDArray
 from vultus.detection.mos.anchors import Faces
 from vultus.errors import ConfigError
 from vultus.geometry import FloatArray
-from vultus.settings import settings
+from vultus.settings import plain, settings
 from vultus.worlds import CameraSpec, PoseSpec, World, WorldSpec, split_identities
 
 #: Shares of the people of training, development and test.
 SHARES = (0.7, 0.1, 0.2)
 SPLITS = ("train", "development", "test")
+
+_LABELS = ("boxes", "points", "poses", "posed", "ignored")
 
 
 @settings
@@ -37,6 +43,8 @@ class Heads:
         Largest angle to each side in degrees; drawn evenly.
     population
         Seed of the people.
+    folder
+        Where renderings are kept, so that they are made once.
     """
 
     source: str = "procedural"
@@ -49,6 +57,7 @@ class Heads:
     pitch: float = 35.0
     roll: float = 30.0
     population: int = 0
+    folder: str | None = None
 
     def __post_init__(self) -> None:
         if min(self.train, self.development, self.test) < 1 or self.identities < 10:
@@ -74,6 +83,26 @@ class Sprites:
 
     def __len__(self) -> int:
         return len(self.radiance)
+
+
+def heads_of(config: Heads, split: str, seed: int) -> Sprites:
+    """Return the heads of a split, from the folder if they were kept there; see :func:`render`."""
+    if config.folder is None:
+        return render(config, split, seed)
+    values = {k: v for k, v in plain(config).items() if k not in ("folder", *SPLITS)}
+    values |= {"split": split, "seed": seed, "count": getattr(config, split, 0)}
+    key = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+    file = Path(config.folder) / f"heads-{split}-{key}.npz"
+    if not file.exists():
+        made = render(config, split, seed)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_name(f".{file.name}.{os.getpid()}.part")
+        with part.open("wb") as stream:
+            faces = {name: getattr(made.faces, name) for name in _LABELS}
+            np.savez(stream, radiance=made.radiance, **faces)
+        os.replace(part, file)
+    with np.load(file, allow_pickle=False) as stored:
+        return Sprites(stored["radiance"], Faces(*(stored[name] for name in _LABELS)))
 
 
 def render(config: Heads, split: str, seed: int) -> Sprites:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from vultus.detection.mos.canvases import CanvasExamples, Canvases, Picture
+from vultus.detection.mos.canvases import Canvases, CanvasExamples, Picture
 from vultus.detection.mos.decoding import MEAN
 from vultus.detection.mos.learner import MosLearner, MosSettings
 from vultus.detection.mos.networks import Shipped
