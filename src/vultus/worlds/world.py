@@ -58,7 +58,7 @@ class World:
         self._scalp = scalp_of(self.head)
         self._outline = face_outline(self.head.neutral, self.head.parts, self.head.landmarks)
         self._texels = 256 if spec.level == "low" else 512
-        self._atlases: OrderedDict[Appearance, tuple[Atlas, Atlas]] = OrderedDict()
+        self._atlases: OrderedDict[Appearance, tuple[Atlas, Atlas | None]] = OrderedDict()
         self._lock = threading.Lock()
 
     def shot(self, seed: int, index: int) -> Shot:
@@ -118,7 +118,7 @@ class World:
             lighting=shot.lighting,
             size=size or self.spec.size,
             samples=self.spec.samples,
-            infrared=dark_atlas if self.spec.channels else None,
+            infrared=dark_atlas,
         )
 
     def _mesh(self, shot: Shot) -> Mesh:
@@ -143,14 +143,14 @@ class World:
             mesh = mesh.joined(hat_mesh(self._scalp, rest, wear, over))
         return mesh
 
-    def _atlas(self, look: Appearance) -> tuple[Atlas, Atlas]:
+    def _atlas(self, look: Appearance) -> tuple[Atlas, Atlas | None]:
         with self._lock:
             found = self._atlases.get(look)
             if found is not None:
                 self._atlases.move_to_end(look)
                 return found
         atlas = paint(self.head, look, self._texels)
-        made = (atlas, infrared_atlas(atlas, look))
+        made = (atlas, infrared_atlas(atlas, look) if self.spec.channels else None)
         with self._lock:
             self._atlases[look] = made
             while len(self._atlases) > ATLASES:
