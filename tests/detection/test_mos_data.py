@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,10 @@ from vultus.detection.mos.sampling import (
     FeedbackSampler,
     region,
 )
-from vultus.errors import ConfigError, TrainingError
+from vultus.detection.mos.teacher import Photos, label
+from vultus.errors import ConfigError, DatasetError, TrainingError
 from vultus.geometry import box_iou
+from vultus.images import save_image
 
 #: Room for the margin of a region.
 GROWN = np.array([-6, -6, 6, 6])
@@ -308,3 +311,40 @@ def test_kept_heads_are_the_rendered_ones(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found.radiance, fresh.radiance)
         np.testing.assert_array_equal(found.faces.points, fresh.faces.points)
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_photographs_are_shown_with_the_faces_of_the_teacher(
+    tmp_path: Path, astronaut: np.ndarray
+) -> None:
+    default = Path(__file__).resolve().parents[3] / "shared" / "weights" / "teachers"
+    teacher = Path(os.environ.get("VULTUS_TEACHERS", default)) / "yunet_n_dynamic.onnx"
+    if not teacher.is_file():
+        pytest.skip(f"no teacher at {teacher}: set VULTUS_TEACHERS to run this test")
+    (tmp_path / "photos").mkdir()
+    save_image(tmp_path / "photos" / "portrait.png", astronaut)
+    photos = Photos(
+        folders=(str(tmp_path / "photos"),),
+        teacher=str(teacher),
+        labels=str(tmp_path / "labels.npz"),
+        share=1.0,
+    )
+    known = label(photos).faces[0]
+    assert known.boxes[0] == pytest.approx([175, 65, 275, 200], abs=25)
+    drawn = Canvases(data(photos=photos), "train", 0, 6)
+    for number in range(6):
+        face = drawn.picture(number).faces
+        assert not face.posed.any()
+        assert 15.9 < face.sides[0] < 60.1
+        # A similarity takes the photograph's face to that of the picture.
+        scale = face.sides[0] / known.sides[0]
+        shift = face.boxes[0, :2] - known.boxes[0, :2] * scale
+        np.testing.assert_allclose(face.points[0], known.points[0] * scale + shift, atol=1e-2)
+    save_image(tmp_path / "photos" / "second.png", astronaut)
+    with pytest.raises(DatasetError, match="label anew"):
+        label(photos)
+
+
+def test_folders_without_pictures_are_refused(tmp_path: Path) -> None:
+    photos = Photos(folders=(str(tmp_path),), teacher="none.onnx", labels=str(tmp_path / "x.npz"))
+    with pytest.raises(DatasetError, match="no picture"):
+        label(photos)

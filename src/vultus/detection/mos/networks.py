@@ -193,14 +193,14 @@ class LevelHeads(nn.Module):
         self.predictors = nn.ModuleList([*plain, *angles])
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Return one (N, anchors, k) per task."""
+        """Return (N, anchors, k) of class, box and points, and (N, anchors, 3, 66) of the pose."""
         weight, bias = self.stitch.mixed_layers(self.features)  # type: ignore[arg-type]
         mixed = nn.functional.conv2d(x, weight, bias).chunk(len(self.features), 1)
         found = []
         for predictor, feature in zip(self.predictors, mixed, strict=True):
             y = predictor(feature)
             found.append(y.permute(0, 2, 3, 1).reshape(y.shape[0], -1, y.shape[1] // PER_CELL))
-        return found
+        return [*found[:3], torch.stack(found[3:], 2)] if found[3:] else found
 
 
 class MosNet(nn.Module):
@@ -223,8 +223,7 @@ class MosNet(nn.Module):
             for heads, context, level in zip(self.heads, self.context, levels, strict=True)
         ]
         joined = [torch.cat(parts, 1) for parts in zip(*found, strict=True)]
-        bins = torch.stack(joined[3:], 2) if self.config.pose else None
-        return Outputs(joined[0], joined[1], joined[2], bins)
+        return Outputs(joined[0], joined[1], joined[2], joined[3] if self.config.pose else None)
 
 
 class Shipped(nn.Module):

@@ -71,6 +71,8 @@ def label(config: Photos) -> Labelled:
         If there is no photograph with a face, or the file of labels names other photographs.
     """
     paths = find_images([Path(folder) for folder in config.folders])
+    if not paths:
+        raise DatasetError(f"there is no picture in {', '.join(config.folders)}")
     file = Path(config.labels)
     names = np.array([str(path) for path in paths])
     if not file.exists():
