@@ -17,7 +17,7 @@ demo: $(VENV)/.demo
 	$(BIN)/vultus demo --out $(OUT) $(PHOTOS)
 
 test: $(VENV)/.dev weights
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 weights: $(VENV)/.dev
 	$(BIN)/vultus models get --default
