@@ -206,6 +206,7 @@ def lancedb_hnsw(folder: Path, size: int, truth: NDArray[np.int64]) -> dict[str,
     """Search LanceDB's own IVF_HNSW_SQ index, with one partition and a refine factor of 2."""
     import lancedb
     import pyarrow as pa
+    from lancedb.index import HnswSq
 
     table, spent, row = None, 0.0, 0
     for part in templates(size):
@@ -220,7 +221,7 @@ def lancedb_hnsw(folder: Path, size: int, truth: NDArray[np.int64]) -> dict[str,
         spent += time.perf_counter() - start
     assert table is not None
     start = time.perf_counter()
-    table.create_index("cosine", num_partitions=1, index_type="IVF_HNSW_SQ")
+    table.create_index("vector", config=HnswSq(distance_type="cosine", num_partitions=1))
     table.wait_for_index(["vector_idx"])
     ready = time.perf_counter() - start
 
@@ -228,7 +229,7 @@ def lancedb_hnsw(folder: Path, size: int, truth: NDArray[np.int64]) -> dict[str,
         answers = []
         for query in queries:
             search = table.search(query).distance_type("cosine").refine_factor(2).limit(K)
-            answers.append(search.select(["id"]).to_arrow()["id"].to_pylist())
+            answers.append(search.select(["id", "_distance"]).to_arrow()["id"].to_pylist())
         return answers
 
     disk = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1e9

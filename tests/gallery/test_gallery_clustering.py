@@ -114,8 +114,13 @@ def test_a_chain_of_lookalikes_is_not_one_person() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(data=st.data(), method=st.sampled_from(["average", "single"]))
-def test_marks_always_hold(data: st.DataObject, method: str) -> None:
+@given(
+    data=st.data(),
+    method=st.sampled_from(["average", "single"]),
+    share=st.sampled_from([0.0, 0.1, 3.0]),
+)
+def test_marks_always_hold(data: st.DataObject, method: str, share: float) -> None:
+    """However many clusters a pair may take along in one round."""
     n = data.draw(st.integers(2, 30))
     seed = data.draw(st.integers(0, 2**32 - 1))
     threshold = data.draw(st.floats(-1, 1))
@@ -131,9 +136,11 @@ def test_marks_always_hold(data: st.DataObject, method: str) -> None:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
 
     def run() -> np.ndarray:
-        return cluster(
-            vectors, threshold=threshold, method=method, must_link=same, cannot_link=apart
-        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(clustering, "_SHARE", share)
+            return cluster(
+                vectors, threshold=threshold, method=method, must_link=same, cannot_link=apart
+            )
 
     if any(group[a] == group[b] for a, b in apart):
         with pytest.raises(ConfigError, match="cannot be linked"):
