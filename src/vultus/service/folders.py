@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import secrets
 import shutil
@@ -45,6 +46,8 @@ class Galleries:
         self._lock_seconds = lock_seconds
         self._open: dict[str, Gallery] = {}
         self._guard = threading.Lock()
+        # The first request must not wait for the storage library, which takes seconds to load.
+        importlib.import_module("lancedb")
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
             for leftover in root.glob(f"{_GOING}*"):
