@@ -95,5 +95,8 @@ def test_every_recipe_of_the_repository_fits_its_system() -> None:
     for file in sorted(folder.glob("*.yaml")):
         for debug in (False, True):
             loaded = load_recipe(file, debug=debug)
-            assert loaded.recipe.system == file.stem
+            slug = loaded.recipe.system
+            # A variant is called SLUG-NAME and stands beside SLUG.
+            assert file.stem == slug or file.stem.startswith(f"{slug}-")
+            assert (folder / f"{slug}.yaml").exists()
             assert isinstance(loaded.recipe, Recipe)
