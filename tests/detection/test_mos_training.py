@@ -22,7 +22,7 @@ from vultus.nets.streams import Stream  # noqa: E402
 from vultus.training import export, load_recipe, train  # noqa: E402
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
-LIGHT = RECIPES / "mos-light.yaml"
+LIGHT = RECIPES / "mos" / "light.yaml"
 
 
 @pytest.fixture(scope="module")
