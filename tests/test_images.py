@@ -79,7 +79,9 @@ def test_a_bgr_array_is_turned_and_files_are_not():
         open_image(PIXELS, order="gbr")
 
 
-@pytest.mark.parametrize("source", [PNG, io.BytesIO(PNG), PICTURE, PIXELS], ids=str)
+@pytest.mark.parametrize(
+    "source", [PNG, io.BytesIO(PNG), PICTURE, PIXELS], ids=["bytes", "file", "pil", "array"]
+)
 def test_every_limit_holds_at_its_edge(source):
     exact = Limits(max_bytes=len(PNG), max_pixels=48, max_side=8)
     assert open_image(source, limits=exact).shape == (6, 8, 3)
