@@ -115,7 +115,7 @@ budgets = {
         "people": 40,
         "rare": 3,
         "pictures": 8,
-        "steps": 700,
+        "steps": 1200,
         "items": 4000,
         "repetitions": 500,
     },

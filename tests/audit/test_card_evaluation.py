@@ -119,6 +119,14 @@ class TestCells:
         cell = evaluate(rows, threshold=HALF).result("fnr", a="x", b="q")
         assert (cell.n, cell.estimate.value, cell.estimate.note) == (0, None, "no items")
 
+    def test_too_few_for_an_interval_show_no_number(self):
+        rows = table(
+            [1, 1, *[0, 1] * 40], [0.9, 0.1, *[0.2, 0.8] * 40], {"a": ["x"] * 2 + ["y"] * 80}
+        )
+        cell = evaluate(rows, threshold=HALF).result("fnr", a="x")
+        assert (cell.n, cell.events, cell.estimate.value) == (2, 1, None)
+        assert "too few cases" in cell.estimate.note
+
     def test_leave_out_items_without_a_label(self):
         rows = table([0, 1, 1, 0], [0.1, 0.9, 0.8, 0.3], {"a": ["x", "", "y", "x"]})
         found = evaluate(rows, threshold=HALF)

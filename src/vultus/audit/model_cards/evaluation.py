@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -336,18 +336,13 @@ def _number(value: float | None) -> float:
 
 
 def _interval(estimate: Estimate) -> Interval:
-    plain: Mapping[str, float | None] = {
-        name: None if math.isnan(number) else float(number)
-        for name, number in (
-            ("value", estimate.value),
-            ("low", estimate.low),
-            ("high", estimate.high),
-        )
-    }
+    if math.isnan(estimate.value) or math.isnan(estimate.low):
+        # A card shows no number without its uncertainty.
+        return Interval(value=None, low=None, high=None, method=estimate.method, note=estimate.note)
     return Interval(
-        value=plain["value"],
-        low=plain["low"],
-        high=plain["high"],
+        value=float(estimate.value),
+        low=float(estimate.low),
+        high=float(estimate.high),
         method=estimate.method,
         note=estimate.note,
     )
