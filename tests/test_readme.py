@@ -20,8 +20,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 README = (REPOSITORY / "README.md").read_text()
 GALLERIES = (REPOSITORY / "docs" / "galleries.md").read_text()
 
-#: Commands that need many people: their protocols are tested in tests/evaluation.
-ELSEWHERE = ("evaluate", "calibrate")
+#: Commands that need many people or minutes; tests/evaluation, training, reproduction and audit
+#: test what they do.
+ELSEWHERE = ("evaluate", "calibrate", "train", "reproduce", "cards")
 
 
 def lines(text: str, start: str) -> list[str]:
