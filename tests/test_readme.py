@@ -22,7 +22,7 @@ GALLERIES = (REPOSITORY / "docs" / "galleries.md").read_text()
 
 #: Commands that need many people or minutes; tests/evaluation, training, reproduction and audit
 #: test what they do.
-ELSEWHERE = ("evaluate", "calibrate", "train", "reproduce", "cards")
+ELSEWHERE = ("evaluate", "calibrate", "train", "reproduce", "cards", "serve")
 
 
 def lines(text: str, start: str) -> list[str]:

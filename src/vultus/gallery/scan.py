@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vultus.onnx_runtime import load_onnxruntime
+
 FloatArray = NDArray[np.float32]
 IndexArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -326,9 +328,9 @@ def _kernel(threads: int | None) -> Any:
     NumPy multiplies integers one at a time; ONNX Runtime has kernels for the dot-product
     instructions of every common processor.
     """
-    import onnxruntime
     from onnx import TensorProto, helper
 
+    onnxruntime = load_onnxruntime()
     graph = helper.make_graph(
         [helper.make_node("MatMulInteger", ["a", "b"], ["y"])],
         "scan",

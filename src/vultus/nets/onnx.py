@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from vultus.errors import TrainingError
+from vultus.onnx_runtime import load_onnxruntime
 
 OPSET = 18
 
@@ -118,8 +119,7 @@ def _write(module: nn.Module, example: Tensor, file: Path, outputs: Sequence[str
 
 def check_parity(module: nn.Module, example: Tensor, file: Path) -> Parity:
     """Compare a module in evaluation mode with its ONNX file at the whole batch and at one."""
-    import onnxruntime
-
+    onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vultus.errors import ConfigError, ProviderError, VultusError, WeightsError
+from vultus.onnx_runtime import load_onnxruntime
 
 Array = NDArray[Any]
 Precision = Literal["f32", "bf16", "f16"]
@@ -206,7 +207,7 @@ class OnnxRuntime:
     """A network in ONNX Runtime."""
 
     def __init__(self, data: bytes, name: str, provider: str, threads: int | None) -> None:
-        import onnxruntime as ort
+        ort = load_onnxruntime()
 
         wanted, package = _ORT_PROVIDERS[provider]
         available = ort.get_available_providers()
