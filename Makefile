@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 PHOTOS ?=
 OUT ?= out/demo
 
-.PHONY: demo test lint format weights bench clean
+.PHONY: demo test lint format weights bench pages clean
 
 demo: $(VENV)/.demo
 	$(BIN)/vultus demo --out $(OUT) $(PHOTOS)
@@ -46,6 +46,11 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/.demo
+
+# Pages that are made from the manifest and from stored results.
+pages: $(VENV)/.dev
+	$(BIN)/vultus cards make --weights
+	$(BIN)/vultus reproduce --page
 
 clean:
 	rm -rf $(VENV) out build dist
