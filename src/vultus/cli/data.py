@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vultus.cli.output import JsonOption, print_json, table
+from vultus.cli.output import JsonOption, ThreadsOption, note, print_json, progress_bar, table
 
 app = typer.Typer(
     help="Data sets: which are known, their terms, which are here. None is downloaded.",
@@ -73,3 +73,48 @@ def check(
         print_json(summary)
     else:
         table(("", ""), [[name, str(value)] for name, value in summary.items()])
+
+
+@app.command()
+def crops(
+    keys: Annotated[list[str], typer.Argument(help="Keys of known sets.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="File to write (.safetensors).", show_default=False)],
+    size: Annotated[int, typer.Option(min=8, help="Side of the crops in pixels.")] = 80,
+    template: Annotated[str, typer.Option(help="Alignment template.")] = "dlib150",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Pictures per set, spread over it.")
+    ] = None,
+    root: RootOption = None,
+    threads: ThreadsOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Find, align and store the faces of sets with their labels, to train on."""
+    import numpy as np
+
+    from vultus.datasets.catalogue import read
+    from vultus.datasets.crops import save_labelled
+    from vultus.detection import Detector
+    from vultus.evaluation.crops import labelled_crops, scaled_template
+    from vultus.geometry import template as named
+
+    sets = [read(key, root) for key in keys]
+    if limit is not None:
+        sets = [
+            s.take(np.unique(np.linspace(0, len(s) - 1, min(limit, len(s))).round().astype(int)))
+            for s in sets
+        ]
+    target = scaled_template(named(template), size)
+    with progress_bar("Aligning", sum(map(len, sets))) as step:
+        found, missed = labelled_crops(sets, Detector(threads=threads), target, progress=step)
+    save_labelled(out, found)
+    summary = {
+        "file": str(out),
+        "crops": len(found),
+        "no_face": missed,
+        "template": target.name,
+        "labels": sorted(found.labels),
+    }
+    if json:
+        print_json(summary)
+    else:
+        note(f"{len(found)} crops, {missed} pictures without a face: {out}")
