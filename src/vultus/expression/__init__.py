@@ -1,0 +1,1 @@
+"""Expression of a face: seven classes, valence and arousal."""
