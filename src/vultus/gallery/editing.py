@@ -36,17 +36,22 @@ def commit(session: Session, offered: pa.Table) -> EnrolReport:
 
 def remove(session: Session, column: str, wanted: set[str]) -> int:
     """Rewrite the gallery without the rows whose column has one of the wanted values."""
-    gone = pa.array(sorted(wanted), pa.string())
     with session.writing() as store:
-        present = store.table([column])[column]
-        _require(store, wanted, column, present)
-        count = pc.sum(pc.is_in(present, value_set=gone)).as_py() or 0
-        if count:
-            kept = (
-                batch.filter(pc.invert(pc.is_in(batch.column(column), value_set=gone)))
-                for batch in store.scan(store.columns)
-            )
-            session.replace(session.header.next(), kept)
+        return drop(session, store, column, wanted)
+
+
+def drop(session: Session, store: Store, column: str, wanted: set[str]) -> int:
+    """Do what :func:`remove` does; call inside :meth:`Session.writing`."""
+    gone = pa.array(sorted(wanted), pa.string())
+    present = store.table([column])[column]
+    _require(store, wanted, column, present)
+    count = pc.sum(pc.is_in(present, value_set=gone)).as_py() or 0
+    if count:
+        kept = (
+            batch.filter(pc.invert(pc.is_in(batch.column(column), value_set=gone)))
+            for batch in store.scan(store.columns)
+        )
+        session.replace(session.header.next(), kept)
     return int(count)
 
 

@@ -131,6 +131,11 @@ class Store:
         with _own_words(self.path, "write"):
             return int(self._table.update(where, values).rows_updated)
 
+    def overwrite(self, rows: pa.Table) -> None:
+        """Replace the rows that have the same face identifiers, all or none."""
+        with _own_words(self.path, "write"):
+            self._table.merge_insert("face_id").when_matched_update_all().execute(rows)
+
     def tidy(self, *, force: bool = False) -> None:
         """Merge small files and drop old versions, when there are enough of them to matter."""
         with _own_words(self.path, "write"):
