@@ -15,7 +15,8 @@ from torch.nn import functional
 
 from vultus.datasets.crops import LabelledCrops, load_labelled, save_labelled
 from vultus.errors import DatasetError
-from vultus.expression.renders import EXPRESSIONS, rendered_crops
+from vultus.expression.predictor import EXPRESSIONS
+from vultus.expression.renders import rendered_crops
 from vultus.measure.classification import confusion_matrix
 from vultus.nets.augmentation import Augmentation
 from vultus.nets.backbones import Backbone, build_backbone

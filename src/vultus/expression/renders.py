@@ -7,11 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from vultus.datasets.crops import LabelledCrops
+from vultus.expression.predictor import EXPRESSIONS
 from vultus.geometry import Template, align, similarity_transform, template, transform_points
 from vultus.worlds import DOMAINS, PoseSpec, WorldSpec, stream
-
-#: Classes of the predictors, in the order of their outputs.
-EXPRESSIONS = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger")
 
 #: Heads turned as far as photographs of expressions show them, seen by several cameras.
 WORLD = WorldSpec(
