@@ -33,6 +33,8 @@ class Job:
         Called in a thread with the job; it calls :meth:`step` often.
     release
         Called once, when the job's input is no longer needed.
+    kept
+        What the work leaves behind beside its result; goes with the job.
     """
 
     id: str
@@ -44,6 +46,7 @@ class Job:
     done: int = 0
     result: dict[str, Any] | None = None
     error: ApiError | None = None
+    kept: object = None
     ended: float = 0.0
     stop: threading.Event = field(default_factory=threading.Event)
 
@@ -139,6 +142,8 @@ class JobQueue:
             except Exception:
                 job.error = ApiError(500, "internal", "something went wrong here")
                 self._end(job, "failed")
+            # Also where nobody asks again.
+            loop.call_later(self._settings.seconds_kept + 1, self._forget)
 
     def _end(self, job: Job, state: State) -> None:
         job.state, job.ended = state, self._clock()

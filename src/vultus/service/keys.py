@@ -167,6 +167,14 @@ class KeyRing:
         self._refresh()
         return self._good.get(self._mark(key))
 
+    def standing(self, identifier: str) -> Caller | None:
+        """Return who the key of an id stands for, or None once it is revoked or gone."""
+        self._refresh()
+        record = self._records.get(identifier)
+        if record is None or record.revoked is not None:
+            return None
+        return Caller(record.id, frozenset(record.scopes))
+
     async def check(self, key: str) -> Caller | None:
         """Return who a key stands for, or None. Takes as long for an unknown key as for any."""
         self._refresh()

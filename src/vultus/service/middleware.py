@@ -6,11 +6,11 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from fastapi import Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -34,10 +34,23 @@ _BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 
 
 class Envelope:
-    """The outermost layer of the application."""
+    """The outermost layer of the application.
 
-    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
+    Parameters
+    ----------
+    dress
+        Returns what is sent instead of a failure in JSON, such as a page for people.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        metrics: Metrics,
+        dress: Callable[[Request, JSONResponse], Response] = lambda request, plain: plain,
+    ) -> None:
         self._app = app
+        self._dress = dress
         self._settings = settings
         self._metrics = metrics
         self._log = logging.getLogger(LOGGER)
@@ -59,8 +72,10 @@ class Envelope:
             nonlocal status, started
             if message["type"] == "http.response.start":
                 status, started = message["status"], True
-                own = (*_HEADERS, (b"x-request-id", request_id.encode()))
-                message["headers"] = [*message.get("headers", ()), *own]
+                given = list(message.get("headers", ()))
+                names = {name for name, _ in given}
+                own = [header for header in _HEADERS if header[0] not in names]
+                message["headers"] = [*given, *own, (b"x-request-id", request_id.encode())]
             await send(message)
 
         self._active += 1
@@ -71,14 +86,16 @@ class Envelope:
             if refusal is None:
                 await self._app(scope, self._limited(scope, receive), answer)
             else:
-                await response_of(refusal, request_id)(scope, receive, answer)
+                await self._dress(Request(scope), response_of(refusal, request_id))(
+                    scope, receive, answer
+                )
         except ClientDisconnect:
             status = _GONE
         except Exception as error:
             failure = error
             if not started:
                 body = body_of("internal", "something went wrong here", None, request_id)
-                await JSONResponse(body, 500)(scope, receive, answer)
+                await self._dress(Request(scope), JSONResponse(body, 500))(scope, receive, answer)
         finally:
             self._active -= 1
             self._metrics.active.set(self._active)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request
 
 from vultus.analysis import Analysis, Subject
 from vultus.service.batching import Task
+from vultus.service.comparing import compare
 from vultus.service.core import raise_failure
 from vultus.service.errors import ApiError
 from vultus.service.routes.common import (
@@ -91,16 +92,8 @@ async def verify(
     service.spend(caller)
     async with upload(request, service, names=("first", "second"), most=2) as body:
         pictures = body.only("first", "second")
-        first, second = await service.analyze(pictures, Task(embed=True, subject=subject))
-    for name, found in (("first", first), ("second", second)):
-        raise_failure(found, field=name)
-    similarity = first.faces[0].embedding.similarity(second.faces[0].embedding)
-    return {
-        "same": similarity >= limit.value,
-        "similarity": similarity,
-        "threshold": limit.to_dict(),
-        "faces": [found.faces[0].to_dict(embedding=False) for found in (first, second)],
-    }
+        done = await compare(service, pictures, limit, subject)
+    return done.to_dict()
 
 
 def _picture(index: int, found: Analysis) -> dict[str, Any]:
