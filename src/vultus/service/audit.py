@@ -28,6 +28,11 @@ class AuditLog:
         self._file = file
         self._secret = key.derive("audit")
 
+    @property
+    def active(self) -> bool:
+        """Whether there is a file to write to."""
+        return self._file is not None
+
     def write(self, action: str, **facts: Any) -> None:
         """Append an entry and see it to the disk; raise :class:`ApiError` 503 if that fails."""
         if self._file is None:

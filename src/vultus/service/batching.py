@@ -108,14 +108,18 @@ class Batcher:
     async def _gather(self) -> list[_Waiting]:
         """Return the next batch; an empty one when there will be none."""
         async with self._turn:
+            idle = False
             while True:
                 if not self._waiting:
                     if self._closing:
                         return []
+                    idle = True
                     self._arrived.clear()
                     await self._arrived.wait()
                     continue
-                if len(self._waiting) < self._settings.max_batch and not self._closing:
+                # What came while the last batch was at work has waited long enough.
+                few = len(self._waiting) < self._settings.max_batch
+                if idle and few and not self._closing:
                     await asyncio.sleep(self._settings.max_wait_ms / 1000)
                 count = min(len(self._waiting), self._settings.max_batch)
                 taken = [self._waiting.popleft() for _ in range(count)]

@@ -21,6 +21,7 @@ from vultus.service.jobs import JobQueue
 from vultus.service.keys import ANONYMOUS, Caller, KeyRing
 from vultus.service.metrics import Metrics
 from vultus.service.rates import TokenBuckets
+from vultus.service.searching import Searches
 from vultus.service.settings import Settings
 from vultus.service.uploads import MemoryBudget
 from vultus.verbs import calibration_of
@@ -55,6 +56,7 @@ class Service:
             lock_seconds=settings.lock_seconds,
         )
         self.batcher = Batcher(self.analyzer, settings.batching, metrics.observe_batch)
+        self.searches = Searches(self.read, self.calibration)
         self.cursors = Cursors(key.derive("cursor"))
         self.audit = AuditLog(settings.audit_log, key)
         self.memory = MemoryBudget(settings.limits.held_bytes)
@@ -144,7 +146,9 @@ class Service:
         )
 
     async def note_search(self, caller: Caller, **facts: Any) -> None:
-        """Put a search into the audit log."""
+        """Put a search into the audit log, where there is one."""
+        if not self.audit.active:
+            return
         await self._in(self._readers, self._note, "search", caller, facts)
 
     async def in_thread(self, work: Callable[..., T], *arguments: Any) -> T:

@@ -10,11 +10,12 @@ from typing import Any
 from vultus.analysis import Analysis, Subject
 from vultus.gallery import Enrolment, EnrolReport, Gallery, Identification, StoredFace
 from vultus.gallery.records import check_name
-from vultus.people import SearchThreshold, search_threshold
+from vultus.people import SearchThreshold
 from vultus.service.batching import Task
 from vultus.service.core import Service, raise_failure
 from vultus.service.errors import ApiError
 from vultus.service.keys import Caller
+from vultus.service.searching import Question
 
 
 @dataclass(slots=True)
@@ -98,15 +99,12 @@ async def identify(
     ApiError
         404 without such a gallery, 422 if the picture cannot be read.
     """
-    enrolled = await service.read(gallery, len)
-    limit = search_threshold(service.calibration, enrolled, fpir=fpir, threshold=threshold)
+    # Before any work is spent: is there such a gallery?
+    service.galleries.require(gallery)
     found = await service.analyze_one(picture, Task(embed=True))
-    answers: list[Identification] = []
-    if found.faces:
-        queries = [face.embedding for face in found.faces]
-        answers = await service.read(
-            gallery, lambda store: store.identify(queries, limit.value, candidates)
-        )
+    limit, answers = await service.searches.identify(
+        gallery, [face.embedding for face in found.faces], Question(fpir, threshold, candidates)
+    )
     known = sum(answer.person is not None for answer in answers)
     await service.note_search(caller, gallery=gallery, faces=len(answers), known=known)
     return found, limit, answers

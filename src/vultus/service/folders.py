@@ -87,6 +87,11 @@ class Galleries:
             self._open[name] = gallery
             return gallery
 
+    def require(self, name: str) -> None:
+        """Raise 404 if there is no gallery of this name. One look at the file system, no thread."""
+        if not (self._path(name) / headers.FILE).is_file():
+            raise _unknown(name)
+
     def use(self, name: str, work: Callable[[Gallery], T]) -> T:
         """Run some work on a gallery; raise 404 if there is none of this name."""
         path = self._path(name)

@@ -67,7 +67,7 @@ class Batching:
     max_batch
         Pictures in one call.
     max_wait_ms
-        How long the first picture of a batch waits for others.
+        How long the first picture after a pause waits for others.
     queue
         Pictures that may wait; beyond it requests are answered 429.
     workers
@@ -159,6 +159,8 @@ class Settings:
         Where networks run: ``cpu``, ``cuda``, ``openvino``.
     calibration
         Thresholds measured by ``vultus calibrate`` instead of the packaged ones.
+    evaluations
+        Folder with reports of ``vultus evaluate --out``, one folder each, for the pages to show.
     compreface_gallery
         Gallery that the CompreFace-compatible routes work on; None leaves those routes out.
     lock_seconds
@@ -177,6 +179,7 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
     provider: str = "cpu"
     calibration: Path | None = None
+    evaluations: Path | None = None
     compreface_gallery: str | None = None
     lock_seconds: float = 20.0
     shutdown_seconds: float = 30.0

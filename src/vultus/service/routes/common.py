@@ -16,8 +16,9 @@ from vultus.service.schemas import Failure
 from vultus.service.uploads import Upload, read_upload
 
 
-def service_of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:
     """Return the service behind an application."""
+    # Not a plain function: the framework would call that in a thread, for every request.
     service: Service = request.app.state.service
     return service
 
