@@ -41,6 +41,7 @@ def _template(name: str, size: int, points: Sequence[tuple[float, float]]) -> Te
 
 
 #: ``arcface112``: the usual 112x112 recognition crop (InsightFace convention).
+#: ``landmarks96``: the whole face with a margin, for 68 points.
 #: ``dlib150``: the mean place of five keypoints in dlib's 150x150 face chip (padding 0.25).
 TEMPLATES: Mapping[str, Template] = {
     t.name: t
@@ -55,6 +56,11 @@ TEMPLATES: Mapping[str, Template] = {
                 (41.5493, 92.3655),
                 (70.7299, 92.2041),
             ],
+        ),
+        _template(
+            "landmarks96",
+            96,
+            [(32.5, 26.0), (62.5, 26.0), (47.5, 43.2), (35.0, 60.6), (60.0, 60.6)],
         ),
         _template(
             "dlib150",

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vultus.errors import ConfigError
+from vultus.points68 import MIRROR
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,17 +24,7 @@ IntArray = NDArray[np.int32]
 UInt8Array = NDArray[np.uint8]
 
 #: The mirror image of each of the 68 iBUG points.
-MIRROR_68: tuple[int, ...] = (
-    *range(16, -1, -1),
-    *range(26, 16, -1),
-    *range(27, 31),
-    *range(35, 30, -1),
-    *(45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40),
-    *range(54, 47, -1),
-    *range(59, 54, -1),
-    *range(64, 59, -1),
-    *(67, 66, 65),
-)
+MIRROR_68 = MIRROR
 
 
 @dataclass(frozen=True, slots=True, eq=False)

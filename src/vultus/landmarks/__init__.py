@@ -1,0 +1,1 @@
+"""68 points on a face."""

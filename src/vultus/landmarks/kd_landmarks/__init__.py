@@ -1,0 +1,131 @@
+"""Landmarks by a small student and two teachers.
+
+Fard and Mahoor, "Facial Landmark Points Detection Using Knowledge Distillation-Based Neural
+Networks" (2021).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vultus.landmarks.crops import (
+    DEVELOPMENT,
+    RENDERED,
+    TEMPLATE,
+    TRAIN,
+    PointCrops,
+    joined,
+    load_points,
+)
+from vultus.landmarks.kd_landmarks.augmentation import PointExamples, view_points
+from vultus.landmarks.kd_landmarks.learners import (
+    KDLearner,
+    KDSettings,
+    PointData,
+    figures,
+)
+from vultus.landmarks.kd_landmarks.networks import Shipped
+from vultus.landmarks.kd_landmarks.shapes import ShapeModel, fit_shapes
+from vultus.landmarks.prepare import render_crops
+from vultus.nets.learning import Data, Export
+from vultus.nets.streams import Shuffled, Strata, Stream
+from vultus.registry import system
+
+#: Views that a shape model is fitted on.
+SHAPES = 2000
+
+
+@system("kd-landmarks", paper=16, task="landmarks")
+class KDLandmarks:
+    """Places 68 points with a small network that a tough and a tolerant teacher assist."""
+
+    settings = KDSettings
+
+    @staticmethod
+    def build(config: KDSettings) -> KDLearner:
+        """Return the networks of the stage."""
+        return KDLearner(config)
+
+    @staticmethod
+    def data(config: KDSettings, seed: int) -> Data:
+        """Return views of faces, and plain development crops by file."""
+        files = load(config.data, seed)
+        train = [part.take(part.split == TRAIN) for part in files]
+        wanted = config.data.development or range(len(files))
+        development = [files[i].take(files[i].split == DEVELOPMENT) for i in wanted]
+        examples = PointExamples(joined(train), config.data.augmentation)
+        shapes = None
+        if config.wants_soft:
+            shapes = shape_model(examples, config, seed)
+            examples = PointExamples(examples.crops, config.data.augmentation, shapes)
+        sampler: Shuffled | Strata = Shuffled(len(examples), config.batch, seed)
+        if config.data.shares is not None:
+            sampler = _mixed(train, config.data.shares, config.batch, seed)
+        scored = [part for part in development if len(part)]
+        soft = shapes if config.stage == "tolerant" else None
+        return Data({"faces": Stream(examples, sampler)}, (scored, soft))
+
+    @staticmethod
+    def evaluate(
+        learner: KDLearner, development: tuple[list[PointCrops], ShapeModel | None]
+    ) -> dict[str, float]:
+        """Return NME and failure rate of the trained network, on the last file and on each."""
+        parts, shapes = development
+        found: dict[str, float] = {}
+        for number, crops in enumerate(parts):
+            targets = None if shapes is None else shapes.soften(crops.plain()[1])
+            values = figures(learner.net, crops, targets)
+            found |= {f"{name}_{number}": value for name, value in values.items()} | values
+        return found
+
+    @staticmethod
+    def export(learner: KDLearner) -> dict[str, Export]:
+        """Return the network of the stage: crop in, points in crop pixels out."""
+        size = learner.config.data.size
+        generator = torch.Generator().manual_seed(16)
+        example = torch.randn(2, 3, size, size, generator=generator) / 2
+        device = next(learner.parameters()).device
+        manifest = {
+            "task": "landmarks",
+            "template": TEMPLATE if size == 96 else f"{TEMPLATE} at {size} pixels",
+            "input": {"mean": [127.5], "std": [127.5]},
+        }
+        return {
+            "landmarks": Export(Shipped(learner.net), example.to(device), ("points",), manifest)
+        }
+
+
+def load(data: PointData, seed: int) -> list[PointCrops]:
+    """Return the crops of each file, or rendered ones, at the input's size."""
+    if data.renders is not None:
+        plan = data.renders
+        count = plan.train + plan.development
+        drawn = render_crops(plan.head, count, seed, field=data.size)
+        last = np.argsort(drawn.split, kind="stable")
+        split = np.full(count, TRAIN, np.uint8)
+        split[last[plan.train :]] = DEVELOPMENT
+        return [replace(drawn, split=split)]
+    return [load_points(file).resized(data.size) for file in data.files]
+
+
+def shape_model(examples: PointExamples, config: KDSettings, seed: int) -> ShapeModel:
+    """Return the shape model of the training views, from its file if there is one."""
+    if config.shapes is not None and Path(config.shapes).exists():
+        return ShapeModel.load(config.shapes)
+    model = fit_shapes(view_points(examples, SHAPES, seed), config.variance)
+    if config.shapes is not None:
+        model.save(Path(config.shapes))
+    return model
+
+
+def _mixed(parts: list[PointCrops], shares: tuple[float, ...], batch: int, seed: int) -> Strata:
+    total = sum(shares)
+    counts = [round(batch * share / total) for share in shares]
+    counts[0] += batch - sum(counts)
+    starts = np.cumsum([0, *(len(p) for p in parts)])
+    groups = [np.arange(a, b) for a, b, n in zip(starts[:-1], starts[1:], counts, strict=True) if n]
+    return Strata(groups, [n for n in counts if n], seed)
