@@ -113,7 +113,7 @@ class MeshTeacher:
 def _box_maps(boxes: FloatArray) -> FloatArray:
     side = (boxes[:, 2:] - boxes[:, :2]).max(1) * CONTEXT
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2 - 0.5
-    return _maps(centre, side, np.zeros(len(boxes), np.float32))
+    return _maps(np.asarray(centre, np.float32), side, np.zeros(len(boxes), np.float32))
 
 
 def _mesh_maps(points: FloatArray) -> FloatArray:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,16 +42,25 @@ Box = tuple[float, float, float, float]
 
 
 def rendered(
-    head: str, count: int, seed: int, *, size: int = 144, workers: int = 1
+    head: str,
+    count: int,
+    seed: int,
+    *,
+    size: int = 144,
+    workers: int = 1,
 ) -> Iterator[Batch]:
-    """Draw heads turned up to 65 degrees, with things in the way of every sixth one."""
+    """Draw heads turned up to 65 degrees, with things in the way of every sixth one.
+
+    Two pictures of each person, who are others for every seed.
+    """
     from vultus.worlds import CameraSpec, PoseSpec, WearSpec, WorldSpec, generate
 
     spec = WorldSpec(
         head=head,
         size=size,
         detail="low",
-        identities=max(count // 2, 1),
+        population=seed,
+        identities=max(count // 2, 2),
         pose=PoseSpec(yaw=(-65, 65), pitch=(-30, 30), roll=(-20, 20)),
         camera=CameraSpec(fill=(0.6, 0.9)),
         wear=WearSpec(glasses=0.2, hat=0.08, makeup=0.2, occluder=0.16),
@@ -59,20 +69,27 @@ def rendered(
 
 
 def render_crops(
-    head: str, count: int, seed: int, *, field: int = 96, hidden: float = 0.5
+    head: str,
+    count: int,
+    seed: int,
+    *,
+    field: int = 96,
+    hidden: float = 0.5,
+    development: float = DEVELOPED,
 ) -> PointCrops:
     """Return rendered crops whose aligned part has the side ``field``.
 
-    Points that are hidden in the picture weigh ``hidden``. A share of the people, those with the
-    highest numbers, are development people.
+    Points that are hidden in the picture weigh ``hidden``. A share of the people are development
+    people, who are in no training crop.
     """
+    people = max(count // 2, 2)
+    first = min(max(round(people * (1 - development)), 1), people - 1)
     parts = []
     for batch in rendered(head, count, seed, size=max(64, field + field // 2)):
         part = cut(zip(batch.colour, batch.landmarks, strict=True), RENDERED).resized(field)
-        shown = np.where(batch.visible, 1.0, hidden).astype(np.float32)
-        last = batch.identity >= (1 - DEVELOPED) * max(count // 2, 1)
-        split = np.where(last, DEVELOPMENT, TRAIN).astype(np.uint8)
-        parts.append(PointCrops(part.images, part.points, shown, part.source, split))
+        weights = np.where(batch.visible, 1.0, hidden).astype(np.float32)
+        split = np.where(batch.identity >= first, DEVELOPMENT, TRAIN).astype(np.uint8)
+        parts.append(replace(part, weights=weights, split=split))
     return joined(parts)
 
 

@@ -6,7 +6,7 @@ Networks" (2021).
 
 from __future__ import annotations
 
-from dataclasses import replace
+
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,6 @@ import torch
 
 from vultus.landmarks.crops import (
     DEVELOPMENT,
-    RENDERED,
     TEMPLATE,
     TRAIN,
     PointCrops,
@@ -103,12 +102,9 @@ def load(data: PointData, seed: int) -> list[PointCrops]:
     """Return the crops of each file, or rendered ones, at the input's size."""
     if data.renders is not None:
         plan = data.renders
+        share = plan.development / (plan.train + plan.development)
         count = plan.train + plan.development
-        drawn = render_crops(plan.head, count, seed, field=data.size)
-        last = np.argsort(drawn.split, kind="stable")
-        split = np.full(count, TRAIN, np.uint8)
-        split[last[plan.train :]] = DEVELOPMENT
-        return [replace(drawn, split=split)]
+        return [render_crops(plan.head, count, seed, field=data.size, development=share)]
     return [load_points(file).resized(data.size) for file in data.files]
 
 

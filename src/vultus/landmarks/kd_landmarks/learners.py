@@ -51,7 +51,7 @@ class Renders:
     Parameters
     ----------
     train, development
-        Pictures of each split; nobody is in both.
+        Pictures of each split, two of each person; nobody is in both.
     head
         ``procedural`` or ``ict``.
     """
