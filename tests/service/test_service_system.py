@@ -55,7 +55,7 @@ def test_a_folder_that_is_gone_makes_the_service_unready(serve, tmp_path):
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "/", 404, "not_found"),
+        ("GET", "/nothing", 404, "not_found"),
         ("GET", "/v1", 404, "not_found"),
         ("GET", "/docs", 404, "not_found"),
         ("GET", "/v1/../../etc/passwd", 404, "not_found"),

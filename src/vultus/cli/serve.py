@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from vultus.gallery import Key
     from vultus.service import Settings
 
-app = typer.Typer(help="Run the REST service; manage its API keys.", no_args_is_help=False)
+app = typer.Typer(
+    help="Run the service: web console and REST; manage its API keys.", no_args_is_help=False
+)
 keys = typer.Typer(help="API keys of the service.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 
@@ -44,6 +46,9 @@ def serve(
     audit_log: Annotated[
         Path | None, typer.Option(help="File for enrolments, searches and deletions.")
     ] = None,
+    evaluations: Annotated[
+        Path | None, typer.Option(help="Folder of reports of 'vultus evaluate --out', to show.")
+    ] = None,
     compreface_gallery: Annotated[
         str | None, typer.Option(help="Gallery behind the CompreFace-compatible routes.")
     ] = None,
@@ -69,6 +74,7 @@ def serve(
         gallery_key=key,
         api_keys=api_keys,
         audit_log=audit_log,
+        evaluations=evaluations,
         compreface_gallery=compreface_gallery,
         provider=provider,
         open=True if open_ else None,
@@ -176,6 +182,7 @@ def _default_key_file() -> Path:
 def _require_extra() -> None:
     from importlib.util import find_spec
 
-    missing = [name for name in ("fastapi", "uvicorn", "python_multipart") if not find_spec(name)]
+    wanted = ("fastapi", "uvicorn", "python_multipart", "jinja2")
+    missing = [name for name in wanted if not find_spec(name)]
     if missing:
         fail("the service needs further packages: pip install 'vultus[serve]'")

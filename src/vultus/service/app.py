@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from vultus import __version__
 from vultus.analysis import Analyzer
 from vultus.errors import VultusError
+from vultus.service import pages
 from vultus.service.core import Service
 from vultus.service.errors import on_http_error, on_validation_error, on_vultus_error
 from vultus.service.metrics import Metrics
@@ -73,9 +74,9 @@ def create_app(settings: Settings, *, analyzer: Analyzer | None = None) -> FastA
         redoc_url=None,
         redirect_slashes=False,
         exception_handlers={
-            StarletteHTTPException: on_http_error,
-            RequestValidationError: on_validation_error,
-            VultusError: on_vultus_error,
+            StarletteHTTPException: pages.dressed(on_http_error),
+            RequestValidationError: pages.dressed(on_validation_error),
+            VultusError: pages.dressed(on_vultus_error),
         },
     )
     app.state.service = service
@@ -83,5 +84,6 @@ def create_app(settings: Settings, *, analyzer: Analyzer | None = None) -> FastA
         app.include_router(router)
     if settings.compreface_gallery is not None:
         app.include_router(compreface.router_for(settings.compreface_gallery))
-    app.add_middleware(Envelope, settings=settings, metrics=metrics)
+    pages.mount(app)
+    app.add_middleware(Envelope, settings=settings, metrics=metrics, dress=pages.dress)
     return app
