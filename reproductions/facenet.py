@@ -2,6 +2,10 @@
 
 A small network is trained from scratch on LFW View 1 people with five pictures or more and tested
 on all pairs of other LFW people, a new split for every seed. VAL@FAR is TAR at that FAR.
+
+Seeds 0 to 2 and 150 served to plan: on one split VAL of four starts had a standard deviation of
+0.006 with semi-hard negatives and 0.025 with random ones, so mining rules are compared over three
+starts per seed, the number a spread over starts needs as well, and ten fresh seeds are measured.
 """
 
 from __future__ import annotations
@@ -24,9 +28,26 @@ from vultus.training import load_checkpoint, read_recipe, train
 FAR = 1e-2
 SHARE = 0.6
 METRIC = "VAL@FAR=0.01, pairs of unseen people"
+#: What is added to a seed for its further starts: other initial weights, another order of pictures.
+STARTS = (0, 1000, 2000)
+
+#: Earlier seeds served to plan.
+first_seed = 10
 
 claims = [
-    Claim("mining", "Semi-hard negatives beat random ones after equal steps", METRIC, "higher"),
+    Claim(
+        "mining",
+        "Semi-hard negatives beat random ones after equal steps (mean over 3 starts)",
+        METRIC,
+        "higher",
+    ),
+    Claim(
+        "all-positives",
+        "Training on all positive pairs varies less from start to start than on the hardest "
+        "positives",
+        "standard deviation over 3 starts of VAL@FAR=0.01, same people",
+        "lower",
+    ),
     Claim(
         "collapse",
         "The hardest negatives from a random start draw all faces together",
@@ -85,29 +106,32 @@ def run(seed: int, budget: dict[str, float]) -> dict[str, Measurement]:
 
 def _measure(bench: Bench) -> dict[str, Measurement]:
     old = bench.embeddings("old")
-    random = bench.embeddings("random", negatives="random")
+    new, third = (bench.embeddings(f"old-{start}", start=start) for start in STARTS[1:])
+    random = bench.starts("random", negatives="random")
+    positives = bench.starts("positives", positives="hardest")
     hardest = bench.embeddings("hardest", negatives="hardest")
     narrow = bench.embeddings("narrow", dim=64)
     few = bench.embeddings("few", identities=bench.quarter)
-    # The new network sees the same people from another start; its images come in another order.
-    new = bench.embeddings("new", start=1000)
-    harmonic = {"old": bench.weights("old"), "new": bench.weights("new")}
-    mixed = bench.embeddings("mixed", start=1000, harmonic=harmonic)
+    # The new network of the harmonic pair is the second start, on the same people.
+    harmonic = {"old": bench.weights("old"), "new": bench.weights(f"old-{STARTS[1]}")}
+    mixed = bench.embeddings("mixed", start=STARTS[1], harmonic=harmonic)
     val = bench.val(old)
+    semi_hard = [val, bench.val(new), bench.val(third)]
     qualities = {q: bench.val(bench.compressed(q)) for q in (10, 20, 30, 50, 70, 90)}
     details = {
         "val": {
-            "old": val,
-            "new": bench.val(new),
+            "semi-hard": semi_hard,
+            "random": random,
+            "hardest positives": positives,
             "harmonic": bench.val(mixed),
-            "random": bench.val(random),
             "hardest": bench.val(hardest),
         },
         "jpeg": qualities,
     }
     n = bench.n
     return {
-        "mining": Measurement(val, bench.val(random), n, details=details),
+        "mining": Measurement(_mean(semi_hard), _mean(random), n, details=details),
+        "all-positives": Measurement(_spread(semi_hard), _spread(positives), n),
         "collapse": Measurement(bench.between(hardest), bench.between(old), n),
         "dimension": Measurement(val, bench.val(narrow), n),
         "bytes": Measurement(bench.val(dequantise(quantise(old))), val, n),
@@ -116,6 +140,14 @@ def _measure(bench: Bench) -> dict[str, Measurement]:
         "upgrade": Measurement(bench.val(old, mixed), val, n),
         "jpeg": Measurement(qualities[50], qualities[90], n),
     }
+
+
+def _mean(values: list[float]) -> float:
+    return float(np.mean(values))
+
+
+def _spread(values: list[float]) -> float:
+    return float(np.std(values, ddof=1))
 
 
 class Bench:
@@ -145,6 +177,12 @@ class Bench:
         )
         return embed(self._network(name), self.test.images)
 
+    def starts(self, name: str, **changes: Any) -> list[float]:
+        """Train from every start, and return VAL of each."""
+        return [
+            self.val(self.embeddings(f"{name}-{start}", start=start, **changes)) for start in STARTS
+        ]
+
     def compressed(self, quality: int) -> np.ndarray:
         """Return embeddings by the first network of JPEG pictures."""
         return embed(self._network("old"), jpeg(self.test, quality).images)
@@ -169,6 +207,7 @@ class Bench:
     def _recipe(
         self,
         negatives: str = "semi-hard",
+        positives: str = "all",
         dim: int = 128,
         identities: int | None = None,
         start: int = 0,
@@ -190,6 +229,7 @@ class Bench:
                 "people": int(self.budget["people"]),
                 "each": int(self.budget["each"]),
                 "negatives": negatives,
+                "positives": positives,
                 "harmonic": harmonic,
             },
         }

@@ -92,6 +92,16 @@ def test_more_seeds_are_added(root: Path) -> None:
     assert outcome.verdicts["gain"].interval.seeds == 5
 
 
+def test_seeds_are_counted_from_the_first_of_the_module(root: Path) -> None:
+    file = root / "reproductions" / "toy.py"
+    file.write_text(MODULE + "\nfirst_seed = 7\n")
+    reproduce("toy", root=root)
+    reproduce("toy", root=root, seeds=4)
+    assert calls(root) == ["7 10", "8 10", "9 10", "10 10"]
+    reproduce("toy", root=root, seeds=[1, 8, 9])
+    assert calls(root)[4:] == ["1 10"]
+
+
 def test_smoke_runs_once_and_writes_no_result(root: Path) -> None:
     (outcome,) = reproduce("all", smoke=True, root=root)
     assert outcome.verdicts == {}

@@ -25,7 +25,7 @@ from vultus.reproduction.verdicts import MIN_SEEDS, Verdict, judge
 
 Measurements = Mapping[str, Measurement]
 
-SEEDS = (0, 1, 2)
+SEEDS = 3
 PACKAGES = ("vultus", "numpy", "torch", "lightning", "transformers", "onnxruntime")
 
 
@@ -43,6 +43,9 @@ class Reproduction:
         What ``run`` takes as its second argument, by name; ``smoke`` and ``cpu`` at least.
     run
         ``run(seed, budget)`` returns a :class:`Measurement` per claim id.
+    first_seed
+        The module's ``first_seed``, 0 if it has none: seeds before it served to plan the
+        measurement and are not measured.
     """
 
     slug: str
@@ -50,6 +53,7 @@ class Reproduction:
     claims: tuple[Claim, ...]
     budgets: Mapping[str, Any]
     run: Callable[[int, Any], Measurements]
+    first_seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,8 @@ def load_reproduction(slug: str, root: Path | None = None) -> Reproduction:
     unknown = {"smoke", "cpu", *(c.budget for c in claims)} - set(module.budgets)
     if unknown:
         raise ConfigError(f"{file}: budgets lacks {sorted(unknown)}")
-    return Reproduction(slug, file, claims, module.budgets, module.run)
+    first = int(getattr(module, "first_seed", 0))
+    return Reproduction(slug, file, claims, module.budgets, module.run, first)
 
 
 def reproduce(
@@ -123,7 +128,7 @@ def reproduce(
     smoke
         Check the mechanics in seconds: one seed, smallest budget, no verdict, nothing written.
     seeds
-        Seeds, or their number; three if not given.
+        Seeds, or their number, counted from the module's first; three if not given.
     budget
         Key of the module's ``budgets``; ``cpu`` if not given.
     root
@@ -141,9 +146,10 @@ def reproduce(
     slugs = [slug]
     if slug == "all":
         slugs = sorted(p.stem for p in (top / "reproductions").glob("*.py"))
-    chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds or SEEDS)
-    if not smoke and len(set(chosen)) < MIN_SEEDS:
-        raise ConfigError(f"a verdict needs {MIN_SEEDS} seeds or more, got {chosen}")
+    wanted = SEEDS if seeds is None else seeds
+    count = wanted if isinstance(wanted, int) else len(set(wanted))
+    if not smoke and count < MIN_SEEDS:
+        raise ConfigError(f"a verdict needs {MIN_SEEDS} seeds or more, got {wanted}")
     say = report or (lambda line: None)
     outcomes = []
     for name in slugs:
@@ -153,6 +159,8 @@ def reproduce(
             outcomes.append(Outcome(name, {}, None))
             say(f"{name}: runs")
         else:
+            first = found.first_seed
+            chosen = range(first, first + wanted) if isinstance(wanted, int) else wanted
             outcomes.append(_reproduce(found, chosen, budget or "cpu", say))
     return outcomes
 
