@@ -1,0 +1,1 @@
+"""RTNet (paper 43): face parsing on RoI tanh-polar pictures with hybrid blocks."""
