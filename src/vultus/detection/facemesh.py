@@ -7,10 +7,12 @@ pixels and a logit for the presence of a face.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from vultus.faces import Face
 from vultus.geometry import (
     FloatArray,
     UInt8Array,
@@ -48,10 +50,13 @@ class Meshes:
     presence
         float32 (K,): probability in [0, 1] that the crop shows a face from near the front. Faces
         in profile score low.
+    depth
+        float32 (K, 468) in picture pixels along the line of sight, smaller is nearer; or None.
     """
 
     points: FloatArray
     presence: FloatArray
+    depth: FloatArray | None = None
 
     def keypoints(self) -> FloatArray:
         """Return (K, 5, 2): eye centres, nose tip, mouth corners, as in ``Face.keypoints``."""
@@ -84,10 +89,14 @@ class FaceMesh:
             (K, 2, 3) affine maps from picture to crop pixels.
         """
         values, logits = self._session.run(crops.astype(np.float32) / 255)
-        flat = values.reshape(len(crops), -1, 3)[:, :, :2]
+        space = values.reshape(len(crops), -1, 3)
         presence = 1 / (1 + np.exp(-np.clip(logits.reshape(-1), -50, 50)))
-        points = transform_points(invert_affine(maps), flat)
-        return Meshes(points.astype(np.float32), presence.astype(np.float32))
+        points = transform_points(invert_affine(maps), space[:, :, :2])
+        # Depth is in crop pixels, as far as width goes.
+        depth = space[:, :, 2] / np.linalg.norm(maps[:, 0, :2], axis=1)[:, None]
+        return Meshes(
+            points.astype(np.float32), presence.astype(np.float32), depth.astype(np.float32)
+        )
 
 
 def upright_crops(
@@ -113,6 +122,29 @@ def upright_crops(
     """
     maps = _upright_maps(boxes, points)
     return warp(image, maps, SIZE), maps
+
+
+def mesh_of_faces(mesh: FaceMesh, image: UInt8Array, faces: Sequence[Face]) -> Meshes:
+    """Return the meshes of faces that any detector found in a picture, after two looks at each.
+
+    The second look is at the crop that the first mesh asks for: upright, and centred on the mesh.
+    """
+    boxes = np.array([face.box for face in faces], np.float32).reshape(-1, 4)
+    five = np.array([face.keypoints for face in faces], np.float32).reshape(-1, 5, 2)
+    # Boxes begin at the hairline, the crop is to be around what lies below the forehead.
+    down = five[:, 3:].mean(1) - five[:, :2].mean(1)
+    down /= np.maximum(np.linalg.norm(down, axis=1, keepdims=True), 1e-6)
+    shift = down * (boxes[:, 3:] - boxes[:, 1:2]) * np.float32((ABOVE - BELOW) / 2)
+    boxes = boxes + np.concatenate([shift, shift], 1)
+    first = _look(mesh, image, boxes, five)
+    tight = np.concatenate([first.points.min(1), first.points.max(1)], 1) + np.float32(0.5)
+    return _look(mesh, image, tight, first.keypoints())
+
+
+def _look(mesh: FaceMesh, image: UInt8Array, boxes: FloatArray, five: FloatArray) -> Meshes:
+    eyes_nose_mouth = np.concatenate([five[:, :3], five[:, 3:].mean(1, keepdims=True)], 1)
+    crops, maps = upright_crops(image, boxes, eyes_nose_mouth)
+    return mesh.predict(crops, maps)
 
 
 def _upright_maps(boxes: FloatArray, points: FloatArray) -> FloatArray:
