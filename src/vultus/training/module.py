@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vultus.errors import ConfigError, TrainingError
 from vultus.nets.learning import Data, Learner, Progress, TrainableSystem
-from vultus.training import checkpoints
+from vultus.training import checkpoints, layouts
 from vultus.training import optimizers as optim
 from vultus.training.average import Average
 from vultus.training.batches import Batches
@@ -36,6 +36,8 @@ class Module(pl.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.learner, self.recipe = learner, loaded.recipe
+        if self.recipe.channels_last:
+            layouts.lay_out_kernels(learner)
         self.movers = optim.build_optimizers(learner, self.recipe)
         self.average = Average(learner, self.recipe.ema) if self.recipe.ema else None
         self.done = 0
@@ -60,6 +62,8 @@ class Module(pl.LightningModule):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Let every player see the batch, and move at the end of an accumulation."""
         recipe = self.recipe
+        if recipe.channels_last:
+            batch = layouts.lay_out_pictures(batch)
         self.seen += 1
         moves = self.seen % recipe.accumulate == 0
         progress = Progress(self.done, recipe.steps)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vultus.errors import ConfigError, TrainingError
 from vultus.nets.learning import Learner, ParameterGroup
+from vultus.training.layouts import like
 from vultus.training.recipes import Optimizer, Recipe
 
 
@@ -142,6 +143,11 @@ def unpack(
         whole = optimizer.state_dict()
         whole["state"] = states[player]
         optimizer.load_state_dict(whole)
+        # Files hold plain order; arithmetic on mixed layouts is slower and may round otherwise.
+        for parameter, state in optimizer.state.items():
+            for key, value in state.items():
+                if isinstance(value, Tensor):
+                    state[key] = like(value, parameter)
 
 
 def is_sharded(parameter: Tensor) -> bool:

@@ -161,7 +161,9 @@ def _starting_point(out: Path, loaded: LoadedRecipe, resume: bool) -> Path | Non
         raise TrainingError(f"{out}: holds a run already; resume it or choose another folder")
     if not known:
         return None
-    before = checkpoints.read_state(known[-1])["recipe"]
+    stored = checkpoints.read_state(known[-1])["recipe"]
+    # Read anew, so that settings which are younger than the checkpoint have their defaults.
+    before = recipe_values(read_recipe(stored, str(known[-1])).recipe)
     now = recipe_values(loaded.recipe)
     changed = sorted(k for k in now.keys() | before.keys() if now.get(k) != before.get(k))
     if changed:
