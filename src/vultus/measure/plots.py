@@ -1,4 +1,4 @@
-"""Figures: ROC, DET, CMC, score histograms, EDC and reliability.
+"""Figures: ROC, DET, CMC, CED, score histograms, EDC and reliability.
 
 Every function returns a ``matplotlib.figure.Figure`` that belongs to the caller alone: pyplot and
 its global state are not used, so figures need no closing and threads do not meet. Needs the
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vultus.errors import ConfigError, MeasureError
 from vultus.measure.classification import Reliability
@@ -69,6 +70,37 @@ def det(curves: Mapping[str, Roc], *, title: str = "") -> Figure:
     axes.set_ylim(*probit([lowest[1] / 2, 0.9]))
     diagonal = probit([max(lowest) / 2, 0.9])
     axes.plot(diagonal, diagonal, color="0.6", linewidth=0.8, label="FMR = FNMR")
+    _legend(figure)
+    return figure
+
+
+def ced(
+    errors: Mapping[str, Sequence[float] | NDArray[np.float64]],
+    *,
+    limit: float = 0.1,
+    title: str = "",
+) -> Figure:
+    """Draw cumulative error distributions of landmarks; one curve per system.
+
+    Parameters
+    ----------
+    errors
+        (N,) NME of every face as a fraction, by system; inf where no face was found.
+    limit
+        Right end of the error axis.
+    """
+    figure, axes = _figure(
+        "NME, % of the distance of the outer eye corners", "Share of faces", title
+    )
+    for (name, values), style in zip(_some(errors), _styles(), strict=False):
+        ends = np.sort(np.asarray(values, np.float64))
+        share = np.arange(1, len(ends) + 1) / len(ends)
+        shown = ends <= limit
+        x = np.concatenate([[0], ends[shown], [limit]])
+        y = np.concatenate([[0], share[shown], [shown.mean()]])
+        axes.step(100 * x, y, where="post", label=f"{name} ({len(ends):,} faces)", **style)
+    axes.set_xlim(0, 100 * limit)
+    axes.set_ylim(0, 1.005)
     _legend(figure)
     return figure
 

@@ -6,7 +6,6 @@ Networks" (2021).
 
 from __future__ import annotations
 
-
 from pathlib import Path
 
 import numpy as np
