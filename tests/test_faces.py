@@ -15,6 +15,7 @@ from hypothesis.extra.numpy import arrays
 
 from vultus.errors import NotComputedError, SpaceMismatchError, VultusError
 from vultus.faces import FILLED_BY, Embedding, Face, Pose, flatten, to_pandas
+from vultus.parts import FaceParts
 
 BOX = [10.0, 20.0, 110.5, 150.25]
 POINTS = [[40, 60], [80, 61], [60, 85], [45, 110], [78, 111]]
@@ -26,6 +27,7 @@ FIELDS = {
     "embedding": Embedding(np.arange(1, 5, dtype=np.float32), "net@0123/arcface112"),
     "expression": {"happiness": 0.8, "valence": -0.25},
     "attributes": {"age": 31, "glasses": True, "tags": ("a", "b")},
+    "parts": FaceParts({"skin": 0.75, "hair": 0.25}),
 }
 
 

@@ -14,6 +14,7 @@ from vultus.errors import VultusError
 from vultus.faces import Face, Pose
 from vultus.geometry import head_rotation
 from vultus.images import ImageSource, open_image
+from vultus.parts import PART_COLOURS
 
 UInt8Array = NDArray[np.uint8]
 Colour: TypeAlias = tuple[int, int, int]
@@ -48,6 +49,8 @@ _CONTOURS = (
     (48, 59, True),
     (60, 67, True),
 )
+#: How much of the colour of a part covers the picture.
+_TINT = 0.5
 #: Binary digits of subpixel positions that OpenCV takes.
 _SHIFT = 4
 
@@ -61,6 +64,7 @@ def draw_faces(
     keypoints: bool = True,
     landmarks: bool = True,
     pose: bool = True,
+    parts: bool = False,
     scale: float = 1.0,
 ) -> UInt8Array:
     """Return a copy of a picture with faces marked on it.
@@ -82,6 +86,8 @@ def draw_faces(
     keypoints, landmarks, pose
         Whether to draw the five keypoints, and the 68 landmarks and the head's axes (image-right
         vermilion, down green, out of the nose blue) of faces that have them.
+    parts
+        Whether to tint the parts of faces whose masks are there, in ``vultus.parts.PART_COLOURS``.
     scale
         Factor on line widths and letters.
 
@@ -102,6 +108,8 @@ def draw_faces(
     if not scale > 0:
         raise VultusError(f"draw_faces: scale must be positive, got {scale}")
     canvas = open_image(image).copy()
+    for face in faces if parts else ():
+        _tint(canvas, face)
     keys = groups if groups is not None else labels
     colours = group_colours(keys) if keys is not None else [PALETTE[0]] * len(faces)
     for face, colour in zip(faces, colours, strict=True):
@@ -215,6 +223,15 @@ def _draw_face(
             _dot(canvas, point, colour, radius)
     if pose and hasattr(face, "pose"):
         _draw_axes(canvas, face.keypoints[2], face.pose, 0.45 * side, max(1, round(line)))
+
+
+def _tint(canvas: UInt8Array, face: Face) -> None:
+    if not hasattr(face, "parts") or face.parts.polar is None:
+        return
+    mask = face.parts.mask((canvas.shape[0], canvas.shape[1]))
+    shown = mask > 0
+    colours = np.array(PART_COLOURS, np.float32)[mask[shown]]
+    canvas[shown] = (_TINT * colours + (1 - _TINT) * canvas[shown] + 0.5).astype(np.uint8)
 
 
 def _draw_box(canvas: UInt8Array, face: Face, colour: Colour, line: int) -> None:

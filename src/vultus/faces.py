@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vultus.errors import NotComputedError, SpaceMismatchError, VultusError
+from vultus.parts import FaceParts
 
 if TYPE_CHECKING:
     import pandas
@@ -37,6 +38,7 @@ FILLED_BY: Mapping[str, str] = {
     "embedding": "embedding",
     "expression": "expression",
     "attributes": "attributes",
+    "parts": "parts",
 }
 
 _MAPPINGS = ("quality", "liveness", "expression", "attributes")
@@ -133,6 +135,9 @@ class Face:
         Probabilities by expression name, valence and arousal in [-1, 1].
     attributes
         Age in years, sex and others by name.
+    parts
+        Shares of skin, brows, eyes, nose, lips, mouth and hair, and the mask on demand. JSON and
+        tables hold the shares.
     """
 
     box: FloatArray
@@ -145,6 +150,7 @@ class Face:
     embedding: Embedding = _UNSET
     expression: Mapping[str, float] = _UNSET
     attributes: Mapping[str, Any] = _UNSET
+    parts: FaceParts = _UNSET
 
     def __post_init__(self) -> None:
         for name, shape in (("box", (4,)), ("keypoints", (5, 2)), ("landmarks", (68, 2))):
@@ -181,8 +187,9 @@ class Face:
         return f"Face(box=[{box}], score={self.score:.3f}, computed={list(self.computed())})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The generated state would read empty slots.
-        return Face.from_dict, (self.to_dict(),)
+        # The generated state would read empty slots; plain values would lose the mask.
+        parts = self.parts if hasattr(self, "parts") else None
+        return _rebuilt, (self.to_dict(), parts)
 
     @property
     def width(self) -> float:
@@ -238,11 +245,18 @@ class Face:
             template = values["embedding"]
             vector = np.asarray(template["vector"], np.float32)
             values["embedding"] = Embedding(vector, template["space"])
+        if "parts" in values:
+            values["parts"] = FaceParts(values["parts"])
         return cls(**values)
 
 
+def _rebuilt(data: Mapping[str, Any], parts: FaceParts | None) -> Face:
+    face = Face.from_dict(data)
+    return face if parts is None else face.replace(parts=parts)
+
+
 def _plain(value: Any) -> Any:
-    if isinstance(value, (Pose, Embedding)):
+    if isinstance(value, (Pose, Embedding, FaceParts)):
         return value.to_dict()
     if isinstance(value, np.ndarray):
         return value.tolist()

@@ -175,6 +175,7 @@ def restore_polar(
     angle: float = 0.0,
     *,
     keep_aspect: bool = True,
+    region: ArrayLike | None = None,
 ) -> FloatArray:
     """Return a tanh-polar map as seen in the picture; the inverse of :func:`warp_polar`.
 
@@ -185,9 +186,11 @@ def restore_polar(
     box
         (4,) xyxy in the picture.
     shape
-        Height and width of the picture.
+        Height and width of the picture, or of what is wanted of it.
     angle, keep_aspect
         As they were for the warp.
+    region
+        (4,) xyxy: the part of the picture that is wanted; all of it, pixel by pixel, if not given.
 
     Returns
     -------
@@ -203,6 +206,9 @@ def restore_polar(
     height, width, channels = maps.shape
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32) + np.float32(0.5)
     points = np.stack([x, y], -1)
+    if region is not None:
+        frame = checked_boxes(region)[0]
+        points = frame[:2] + points * ((frame[2:] - frame[:2]) / shape[::-1])
     place = polar_indices(points, box, (height, width), angle, keep_aspect=keep_aspect)
     # The angle goes round: one row more on both sides; the centre has no column to its left.
     padded = np.concatenate([maps[-1:], maps, maps[:1]])
