@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -104,10 +104,13 @@ class Data:
         Training streams by name; each step takes one batch of every stream.
     development
         What :meth:`TrainableSystem.evaluate` needs to score a learner; opaque to the trainer.
+    whole
+        For a :class:`FittedSystem`, in place of streams: everything it is fitted to.
     """
 
     streams: Mapping[str, Stream]
     development: Any = None
+    whole: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +127,15 @@ class Export:
         Names of the outputs.
     manifest
         Fields of the weight's manifest entry, for example ``task``, ``dim``, ``template``.
+    metadata
+        Text by key that travels inside the file, for example the names of its features.
     """
 
     module: nn.Module
     example: Tensor
     outputs: Sequence[str] = ("output",)
     manifest: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 class TrainableSystem(Protocol):
@@ -153,3 +159,16 @@ class TrainableSystem(Protocol):
     @staticmethod
     def export(learner: Any) -> Mapping[str, Export]:
         """Return the networks to ship, by name; empty where a system ships none."""
+
+
+@runtime_checkable
+class FittedSystem(Protocol):
+    """What a system without gradient steps has besides: a forest, a solution in closed form.
+
+    Its recipe has ``system``, ``config`` and ``seed`` alone. ``build`` returns any module whose
+    parameters and buffers have the shapes of the fitted one, so that a checkpoint holds it.
+    """
+
+    @staticmethod
+    def fit(learner: Any, whole: Any, seed: int) -> Mapping[str, float]:
+        """Fit the learner to :attr:`Data.whole`, and return figures of the fit to log."""

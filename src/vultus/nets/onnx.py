@@ -8,7 +8,7 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +45,7 @@ def export_onnx(
     *,
     outputs: Sequence[str] = ("output",),
     tolerance: float = 1e-4,
+    metadata: Mapping[str, str] | None = None,
 ) -> Parity:
     """Write a module as ONNX, checked and atomically.
 
@@ -60,6 +61,8 @@ def export_onnx(
         Names of the outputs, in order.
     tolerance
         Largest relative difference, see :class:`Parity`, at two batch sizes.
+    metadata
+        Text by key to store inside the file.
 
     Raises
     ------
@@ -75,6 +78,7 @@ def export_onnx(
         file = Path(folder) / "model.onnx"
         try:
             _write(module, example, file, outputs)
+            _describe(file, metadata or {})
             parity = check_parity(module, example, file)
         except TrainingError:
             raise
@@ -115,6 +119,19 @@ def _write(module: nn.Module, example: Tensor, file: Path, outputs: Sequence[str
             )
         finally:
             logger.setLevel(level)
+
+
+def _describe(file: Path, metadata: Mapping[str, str]) -> None:
+    """Store metadata, and drop the exporter's stack traces, which name the machine's folders."""
+    import onnx
+
+    model = onnx.load_model(file)
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    onnx.helper.set_model_props(model, dict(metadata))
+    onnx.save_model(model, file)
 
 
 def check_parity(module: nn.Module, example: Tensor, file: Path) -> Parity:

@@ -74,7 +74,12 @@ def export(
         raise ConfigError(f"{folder}: choose a network to export, one of {sorted(networks)}")
     shipped = networks[name]
     parity = export_onnx(
-        shipped.module, shipped.example, path, outputs=shipped.outputs, tolerance=tolerance
+        shipped.module,
+        shipped.example,
+        path,
+        outputs=shipped.outputs,
+        tolerance=tolerance,
+        metadata=shipped.metadata,
     )
     data = path.read_bytes()
     digest = hashlib.sha256(data).hexdigest()

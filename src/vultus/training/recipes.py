@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vultus.errors import ConfigError
-from vultus.registry import load_system
+from vultus.registry import catalogue, load_system
 from vultus.settings import load_yaml, parse_value, plain, read_settings, settings
 
 
@@ -220,7 +220,10 @@ def load_recipe(
 
 def read_recipe(values: Mapping[str, Any], source: str) -> LoadedRecipe:
     """Check a recipe given as plain values; see :func:`load_recipe`."""
-    recipe = read_settings(Recipe, values, source)
+    if is_fitted(values.get("system")):
+        recipe = _fitted_recipe(values, source)
+    else:
+        recipe = read_settings(Recipe, values, source)
     build: Any = load_system(recipe.system).build
     if not hasattr(build, "settings") or not hasattr(build, "data"):
         raise ConfigError(f"{source}: system: {recipe.system!r} cannot be trained")
@@ -230,7 +233,30 @@ def read_recipe(values: Mapping[str, Any], source: str) -> LoadedRecipe:
 
 def recipe_values(recipe: Recipe) -> dict[str, Any]:
     """Return a recipe as plain values, as :func:`read_recipe` takes them."""
-    return plain(recipe)
+    values = plain(recipe)
+    return {key: values[key] for key in _FITTED} if is_fitted(recipe.system) else values
+
+
+#: Keys in the recipe of a system that is fitted without gradient steps.
+_FITTED = ("system", "seed", "config")
+
+
+def is_fitted(slug: object) -> bool:
+    """Return whether a system is a :class:`~vultus.nets.learning.FittedSystem`."""
+    known = isinstance(slug, str) and (":" in slug or slug in catalogue())
+    return known and hasattr(load_system(str(slug)).build, "fit")
+
+
+def _fitted_recipe(values: Mapping[str, Any], source: str) -> Recipe:
+    unused = sorted(values.keys() - set(_FITTED))
+    if unused:
+        raise ConfigError(
+            f"{source}: {', '.join(unused)}: {values['system']} is fitted without gradient steps; "
+            f"its recipe has {', '.join(_FITTED)} only"
+        )
+    # One step stands for the whole fit, in checkpoints and results.
+    whole = {"steps": 1, "optimizer": {"name": "sgd", "lr": 1.0}}
+    return read_settings(Recipe, {**values, **whole}, source)
 
 
 def _merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:

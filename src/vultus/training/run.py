@@ -31,9 +31,10 @@ from vultus.registry import load_system
 from vultus.settings import plain
 from vultus.training import checkpoints
 from vultus.training.batches import Batches
+from vultus.training.fitting import fit
 from vultus.training.logs import CsvLog
 from vultus.training.module import Keeper, Module, write_result
-from vultus.training.recipes import LoadedRecipe, load_recipe, read_recipe, recipe_values
+from vultus.training.recipes import LoadedRecipe, is_fitted, load_recipe, read_recipe, recipe_values
 
 Accelerator = Literal["cpu", "gpu", "auto"]
 
@@ -113,7 +114,12 @@ def train(
     folder = Path(out)
     start = _starting_point(folder, loaded, resume)
     options = _Options(folder, start, devices, accelerator, progress, tensorboard)
-    if devices == 1 or "LOCAL_RANK" in os.environ:
+    if is_fitted(loaded.recipe.system):
+        if devices != 1:
+            raise ConfigError(f"{loaded.source}: is fitted in one process, not in {devices}")
+        if start is None:
+            fit(loaded, folder)
+    elif devices == 1 or "LOCAL_RANK" in os.environ:
         _train(loaded, options)
     else:
         values = recipe_values(loaded.recipe)

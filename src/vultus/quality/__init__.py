@@ -1,0 +1,1 @@
+"""How far a picture of a face can be used: components, an overall score, reasons in words."""

@@ -1,0 +1,88 @@
+"""Whether eyes and mouth can be seen: logistic regression on what their places look like.
+
+The places are fixed in the aligned crop. Each is told by the luminance of nine cells relative to
+the cheeks, the difference of its colour from theirs, and its texture. The weights were fitted by
+``python -m vultus.quality fit`` on rendered heads with dark glasses and things before the face,
+where what is covered is known exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vultus.geometry import UInt8Array
+
+FloatArray = NDArray[np.float32]
+Place = tuple[slice, slice]
+
+LEFT_EYE: Place = (slice(33, 57), slice(29, 65))
+RIGHT_EYE: Place = (slice(33, 57), slice(84, 120))
+MOUTH: Place = (slice(90, 120), slice(45, 105))
+_CHEEKS: tuple[Place, Place] = ((slice(66, 86), slice(30, 54)), (slice(66, 86), slice(95, 119)))
+
+#: Bias, then the weights of the features of :func:`place_features`.
+EYE_WEIGHTS: tuple[float, ...] = (0.0,) * 13
+MOUTH_WEIGHTS: tuple[float, ...] = (0.0,) * 13
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Planes:
+    """Luminance (N, H, W) in [0, 255], and the two colour differences of the same shape."""
+
+    luminance: FloatArray
+    blue: FloatArray
+    red: FloatArray
+
+    @classmethod
+    def of(cls, crops: UInt8Array) -> Planes:
+        """Split RGB crops (N, H, W, 3), after ITU-R BT.601."""
+        r, g, b = (crops[..., i].astype(np.float32) for i in range(3))
+        y = 0.299 * r + 0.587 * g + 0.114 * b
+        return cls(y, 0.564 * (b - y), 0.713 * (r - y))
+
+
+def visibility(planes: Planes) -> tuple[FloatArray, FloatArray]:
+    """Return how likely it is that both eyes, and the mouth, are not covered: two (N,)."""
+    left = _logistic(place_features(planes, LEFT_EYE), EYE_WEIGHTS)
+    right = _logistic(place_features(planes, RIGHT_EYE, mirrored=True), EYE_WEIGHTS)
+    mouth = _logistic(place_features(planes, MOUTH), MOUTH_WEIGHTS)
+    return np.minimum(left, right), mouth
+
+
+def place_features(planes: Planes, place: Place, *, mirrored: bool = False) -> FloatArray:
+    """Return what a place of the crop looks like, float32 (N, 12).
+
+    Parameters
+    ----------
+    planes, place
+        The crops, and rows and columns in them.
+    mirrored
+        Whether to look at it in the mirror, so that both eyes share their weights.
+    """
+    step = -1 if mirrored else 1
+    tone = planes.luminance[:, place[0], place[1]][:, :, ::step]
+    skin = np.mean([planes.luminance[:, r, c].mean((1, 2)) for r, c in _CHEEKS], 0) + 8
+    n, height, width = tone.shape
+    cells = tone[:, : height // 3 * 3, : width // 3 * 3]
+    cells = cells.reshape(n, 3, height // 3, 3, width // 3).mean((2, 4)).reshape(n, 9)
+    colour = [
+        (plane[:, place[0], place[1]].mean((1, 2)) - _cheeks(plane)) / skin
+        for plane in (planes.blue, planes.red)
+    ]
+    slope = np.abs(np.diff(tone, axis=1)).mean((1, 2)) + np.abs(np.diff(tone, axis=2)).mean((1, 2))
+    relative = np.log((cells + 8) / skin[:, None])
+    columns = [relative, np.hypot(*colour)[:, None], colour[1][:, None]]
+    return np.concatenate([*columns, np.log((slope + 0.5) / skin)[:, None]], 1).astype(np.float32)
+
+
+def _cheeks(plane: FloatArray) -> FloatArray:
+    return np.asarray(np.mean([plane[:, r, c].mean((1, 2)) for r, c in _CHEEKS], 0), np.float32)
+
+
+def _logistic(features: FloatArray, weights: ArrayLike) -> FloatArray:
+    w = np.asarray(weights, np.float64)
+    z = np.clip(features @ w[1:] + w[0], -60, 60)
+    return np.asarray(1 / (1 + np.exp(-z)), np.float32)
