@@ -4,6 +4,11 @@ Heads are rendered with exact depth and shown again on paper and on screens. Net
 one capture domain and are tested on another, on other people; the threshold is that of the equal
 error rate on development people of the first domain. Every seed draws its own people, pictures,
 initial weights and batches; method and baseline share all four.
+
+Seeds 0 to 4 and 104 served to plan. With 160 pictures tested and 80 for the threshold, most of the
+spread over seeds was that of the pictures, so there are four times as many; one network in ten
+hardly learned, so more people are learned from, the rate rises over a tenth of the run, and
+gradients are clipped.
 """
 
 from __future__ import annotations
@@ -30,6 +35,9 @@ from vultus.training import load_checkpoint, read_recipe, train
 from vultus.worlds import fit_cues
 
 THETA = 0.7
+
+#: Earlier seeds served to plan.
+first_seed = 200
 
 claims = [
     Claim(
@@ -67,7 +75,7 @@ claims = [
     ),
 ]
 
-CPU = {"steps": 700, "size": 48, "width": 0.125, "batch": 16, "people": [40, 20, 40], "lr": 3e-3}
+CPU = {"steps": 700, "size": 48, "width": 0.125, "batch": 16, "people": [60, 100, 160], "lr": 3e-3}
 GPU = {"steps": 8000, "size": 256, "width": 1.0, "batch": 64, "people": [400, 100, 200], "lr": 3e-4}
 SWEEP = {"thetas": [0.3, 0.5, 0.9, 1.0]}
 
@@ -156,7 +164,8 @@ class Bench:
             "steps": b["steps"],
             "precision": b.get("precision", "32-true"),
             "optimizer": {"name": "adam", "lr": b["lr"], "weight_decay": 5e-5},
-            "schedule": {"name": "cosine", "warmup": min(10, b["steps"] - 1)},
+            "schedule": {"name": "cosine", "warmup": b["steps"] // 10},
+            "clip": 1.0,
             "config": config | changes,
         }
         with tempfile.TemporaryDirectory(dir=self.folder) as out:

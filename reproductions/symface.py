@@ -2,127 +2,167 @@
 
 Networks are trained from scratch on LFW View 1 people and tested on other LFW people, a new split
 for every seed, so the spread over seeds holds that of training and that of the people tested.
+Renders of near-duplicates, people who share all but their asymmetry, have networks of their own.
+
+Seeds 0 to 2 and 150 served to plan. A difference in TAR between two networks had a standard
+deviation of 0.02 over starts on the same people, and of 0.015 over people drawn anew on the same
+networks. Both fall with more seeds, so the cheapest network and ArcFace alone are trained, the
+paper's first comparison, and half of the people and of their pictures are tested, not 40 %.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vultus.measure.verification import roc, tar_at_far
+from vultus.measure.verification import Comparisons, roc, tar_at_far
 from vultus.recognition.crops import Crops, load_crops, patterns, people_split, save_crops
 from vultus.recognition.symface import SymFaceLearner, frontness, halves_cosine
 from vultus.recognition.verification import comparisons, embed
 from vultus.reproduction import Claim, Measurement
 from vultus.reproduction.photos import FRONTAL_LIGHT, lit_crops, photo_crops
+from vultus.reproduction.twins import twin_crops
+from vultus.runtime.cache import default_home
 from vultus.training import load_checkpoint, read_recipe, train
 
 FAR = 1e-2
-SHARE = 0.6
+SHARE = 0.5
+#: Share of the test pictures that counts as frontal, by rho; the rest are turned.
+FRONTAL = 0.5
+
+#: Earlier seeds served to plan.
+first_seed = 10
 
 claims = [
     Claim(
         "gain",
-        "The symmetry loss raises recognition of frontal faces (mean over two backbones and two "
-        "base losses)",
+        "The symmetry loss raises recognition of frontal faces",
         "TAR@FAR=0.01, frontal pairs of unseen people",
         "higher",
     ),
     Claim(
         "side-light",
-        "The symmetry loss lowers what light from opposite sides costs (mean over the four)",
+        "The symmetry loss lowers what light from opposite sides costs",
         "AUC under frontal light minus AUC across opposite lights, Extended Yale B",
         "lower",
     ),
     Claim(
         "not-augmentation",
         "The pull does more than the same compute spent on half faces as augmentation",
-        "TAR@FAR=0.01, frontal pairs, small net with ArcFace",
+        "TAR@FAR=0.01, frontal pairs of unseen people",
         "higher",
     ),
     Claim(
         "own-halves",
         "Pulling halves of one picture does more than pulling halves of two pictures of a person",
-        "TAR@FAR=0.01, frontal pairs, small net with ArcFace",
+        "TAR@FAR=0.01, frontal pairs of unseen people",
         "higher",
     ),
     Claim(
         "frontal-only",
         "Leaving turned faces out of the loss helps on turned faces",
-        "TAR@FAR=0.01, pairs of turned faces, small net with ArcFace",
+        "TAR@FAR=0.01, pairs of turned faces of unseen people",
         "higher",
     ),
     Claim(
+        "asymmetric-twins",
+        "With strong asymmetry of their own planted in renders, the symmetry loss makes people "
+        "who differ in nothing else harder to tell apart",
+        "AUC, a person's pairs against pairs of near-duplicates",
+        "lower",
+    ),
+    Claim(
         "halves-agree",
-        "The embeddings of the halves come closer (mean over the four)",
+        "The embeddings of the halves come closer",
         "mean cosine of left and right halves",
         "higher",
     ),
     Claim(
         "people-apart",
-        "Different people do not come closer by more than 0.02 (mean over the four; the baseline "
-        "has the 0.02 added)",
+        "Different people do not come closer by more than 0.02 (the baseline has the 0.02 added)",
         "mean cosine between people",
         "lower",
     ),
 ]
 
-NETWORKS = {"smallnet": 0.5, "iresnet18": 0.125}
+WIDTH = 0.5
 #: Smaller than the papers', as is the scale: so few steps from a random start need it. Chosen
 #: with the optimiser for the plain base loss, on a seed that is not measured.
-MARGINS = {"arcface": 0.3, "adaface": 0.3}
+MARGIN = {"name": "arcface", "scale": 32.0, "m": 0.3}
+CONTROLS = ("halves", "other", "all")
+#: Side of the renders in pixels.
+TWIN_SIZE = 48
 
 budgets = {
-    "smoke": {"steps": 2, "size": 32, "batch": 16, "photographs": 0},
-    "cpu": {"steps": 200, "size": 32, "batch": 48, "photographs": 1},
-    "gpu": {"steps": 4000, "size": 64, "batch": 256, "photographs": 1},
+    "smoke": {"steps": 2, "size": 32, "batch": 16, "photographs": 0, "twins": 16, "pictures": 2},
+    "cpu": {"steps": 200, "size": 32, "batch": 48, "photographs": 1, "twins": 120, "pictures": 8},
+    "gpu": {"steps": 4000, "size": 64, "batch": 256, "photographs": 1, "twins": 400, "pictures": 9},
 }
 
 
 def run(seed: int, budget: dict[str, int]) -> dict[str, Measurement]:
     """Train baseline, method and controls with one seed, and measure every claim."""
     with tempfile.TemporaryDirectory() as folder:
-        return _measure(Bench(seed, budget, Path(folder)))
+        bench = Bench(seed, budget, Path(folder))
+        twins = Twins(seed, budget, Path(folder))
+        return _measure(bench) | {"asymmetric-twins": twins.measure()}
 
 
 def _measure(bench: Bench) -> dict[str, Measurement]:
-    combos = [(network, margin) for network in NETWORKS for margin in MARGINS]
-    base = [bench.figures(network, margin, "base") for network, margin in combos]
-    method = [bench.figures(network, margin, "symface") for network, margin in combos]
-    main = method[0]
-    controls = {
-        variant: bench.figures("smallnet", "arcface", variant)
-        for variant in ("halves", "other", "all")
-    }
-    names = [f"{network}/{margin}" for network, margin in combos]
-    details = {
-        "base": dict(zip(names, base, strict=True)),
-        "symface": dict(zip(names, method, strict=True)),
-        "controls": controls,
-    }
+    rows = {variant: bench.figures(variant) for variant in ("symface", "base", *CONTROLS)}
+    method = rows["symface"]
 
-    def mean(rows: list[dict[str, float]], key: str) -> float:
-        return float(np.mean([row[key] for row in rows]))
+    def against(variant: str, key: str, added: float = 0.0) -> Measurement:
+        return Measurement(method[key], rows[variant][key] + added, bench.n(key))
 
-    def over_four(key: str, added: float = 0.0) -> Measurement:
-        return Measurement(mean(method, key), mean(base, key) + added, bench.n(key))
-
-    def against(variant: str, key: str) -> Measurement:
-        return Measurement(main[key], controls[variant][key], bench.n(key))
-
-    frontal = mean(method, "frontal"), mean(base, "frontal")
+    gain = method["frontal"], rows["base"]["frontal"]
     return {
-        "gain": Measurement(*frontal, bench.n("frontal"), details=details),
-        "side-light": over_four("light_cost"),
+        "gain": Measurement(*gain, bench.n("frontal"), details=rows),
+        "side-light": against("base", "light_cost"),
         "not-augmentation": against("halves", "frontal"),
         "own-halves": against("other", "frontal"),
         "frontal-only": against("all", "turned"),
-        "halves-agree": over_four("halves_cosine"),
-        "people-apart": over_four("impostor_cosine", 0.02),
+        "halves-agree": against("base", "halves_cosine"),
+        "people-apart": against("base", "impostor_cosine", 0.02),
     }
+
+
+def fit(
+    seed: int,
+    budget: dict[str, int],
+    data: dict[str, Any],
+    identities: int,
+    out: Path,
+    variant: str,
+) -> SymFaceLearner:
+    """Train one network."""
+    size, steps = budget["size"], budget["steps"]
+    recipe = {
+        "system": "symface",
+        "seed": seed,
+        "steps": steps,
+        "optimizer": {"name": "adamw", "lr": 3e-3, "weight_decay": 5e-4},
+        "schedule": {"name": "cosine", "warmup": min(20, steps - 1)},
+        "clip": 5.0,
+        "config": {
+            "data": data | {"size": size},
+            "backbone": {"name": "smallnet", "size": size, "dim": 128, "width": WIDTH},
+            "margin": MARGIN,
+            "identities": identities,
+            "batch": budget["batch"],
+            "variant": variant,
+        },
+    }
+    result = train(
+        read_recipe(recipe, f"reproduction {out.name}"), out=out, tensorboard=False, progress=False
+    )
+    learner = load_checkpoint(result.checkpoint)[1]
+    assert isinstance(learner, SymFaceLearner)
+    return learner
 
 
 class Bench:
@@ -141,9 +181,9 @@ class Bench:
         test = crops.take(~people_split(crops.people, SHARE, seed)).resized(budget["size"])
         rho = frontness(test.points)
         order = np.argsort(rho)
-        count = round(0.4 * len(order))
+        count = round((1 - FRONTAL) * len(order))
         self.turned = test.take(np.sort(order[:count]))
-        self.frontal = test.take(np.sort(order[-count:]))
+        self.frontal = test.take(np.sort(order[count:]))
         self.lit = lit.resized(budget["size"])
         self.identities = int(crops.people.max()) + 1
 
@@ -153,9 +193,11 @@ class Bench:
             key, len(self.frontal.people)
         )
 
-    def figures(self, network: str, margin: str, variant: str) -> dict[str, float]:
+    def figures(self, variant: str) -> dict[str, float]:
         """Train one network and measure it."""
-        learner = self._train(network, margin, variant)
+        data = {"file": str(self.file), "train": SHARE, "split_seed": self.seed}
+        out = self.folder / variant
+        learner = fit(self.seed, self.budget, data, self.identities, out, variant)
         frontal = self._pairs(learner, self.frontal)
         turned = self._pairs(learner, self.turned)
         return {
@@ -168,38 +210,6 @@ class Bench:
             "light_cost": self._light_cost(learner),
         }
 
-    def _train(self, network: str, margin: str, variant: str) -> SymFaceLearner:
-        size, batch = self.budget["size"], self.budget["batch"]
-        data: dict[str, Any] = {
-            "file": str(self.file),
-            "size": size,
-            "train": SHARE,
-            "split_seed": self.seed,
-        }
-        recipe = {
-            "system": "symface",
-            "seed": self.seed,
-            "steps": self.budget["steps"],
-            "optimizer": {"name": "adamw", "lr": 3e-3, "weight_decay": 5e-4},
-            "schedule": {"name": "cosine", "warmup": min(20, self.budget["steps"] - 1)},
-            "clip": 5.0,
-            "config": {
-                "data": data,
-                "backbone": {"name": network, "size": size, "dim": 128, "width": NETWORKS[network]},
-                "margin": {"name": margin, "scale": 32.0, "m": MARGINS[margin]},
-                "identities": self.identities,
-                "batch": batch,
-                "variant": variant,
-            },
-        }
-        result = train(
-            read_recipe(recipe, f"reproduction {network}/{margin}/{variant}"),
-            out=self.folder / f"{network}-{margin}-{variant}",
-            tensorboard=False,
-            progress=False,
-        )
-        return load_checkpoint(result.checkpoint)[1]
-
     def _pairs(self, learner: SymFaceLearner, crops: Crops) -> Any:
         return comparisons(embed(learner.backbone, crops.images), crops.people)
 
@@ -210,3 +220,47 @@ class Bench:
         left, right = self.azimuth <= -50, self.azimuth >= 50
         across = comparisons(vectors[left], people[left], vectors[right], people[right])
         return roc(comparisons(vectors[even], people[even])).auc - roc(across).auc
+
+
+class Twins:
+    """Renders of near-duplicates; both of a pair are trained on, or both are tested."""
+
+    def __init__(self, seed: int, budget: dict[str, int], folder: Path) -> None:
+        self.seed, self.budget, self.folder = seed, budget, folder
+        kept = default_home() / "crops" if budget["photographs"] else folder
+        crops = load_crops(_twins_file(budget["twins"], budget["pictures"], kept))
+        trained = people_split(crops.people // 2, SHARE, seed)
+        self.file = folder / "twins.safetensors"
+        save_crops(self.file, crops.take(trained))
+        self.identities = len(np.unique(crops.people[trained]))
+        self.test = crops.take(~trained).resized(budget["size"])
+
+    def measure(self) -> Measurement:
+        """Train with and without the loss."""
+        both = [self._auc("symface"), self._auc("base")]
+        rest = {"all people": {"symface": both[0][1], "base": both[1][1]}}
+        return Measurement(both[0][0], both[1][0], len(self.test.people), details=rest)
+
+    def _auc(self, variant: str) -> tuple[float, float]:
+        """Return the AUC against near-duplicates, and that against everybody else."""
+        # The trainer needs development people; a few of the training people are spared for it.
+        data = {"file": str(self.file), "train": 0.9, "split_seed": self.seed}
+        out = self.folder / f"twins-{variant}"
+        learner = fit(self.seed, self.budget, data, self.identities, out, variant)
+        vectors, people = embed(learner.backbone, self.test.images), self.test.people
+        i, j = np.triu_indices(len(people), 1)
+        scores, same = (vectors @ vectors.T)[i, j], people[i] == people[j]
+        near = people[i] // 2 == people[j] // 2
+        return roc(Comparisons.from_pairs(scores[near], same[near])).auc, roc(
+            Comparisons.from_pairs(scores, same)
+        ).auc
+
+
+def _twins_file(pairs: int, each: int, kept: Path) -> Path:
+    """Return the file of the renders, drawn once; seeds split them."""
+    path = kept / f"twins-{pairs}-{each}-{TWIN_SIZE}.safetensors"
+    if not path.exists():
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        save_crops(part, twin_crops(pairs, each, TWIN_SIZE, seed=15))
+        os.replace(part, path)
+    return path

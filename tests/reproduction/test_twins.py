@@ -1,0 +1,44 @@
+"""Near-duplicates: everything shared but the antisymmetric shape."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vultus.reproduction.twins import twin, twin_crops
+from vultus.worlds import World, WorldSpec
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World(WorldSpec(size=32, population=3, identities=4, asymmetry=1.5))
+
+
+def test_a_pair_differs_in_its_asymmetry_alone(world: World) -> None:
+    first, second = twin(world, 2), twin(world, 3)
+    even = world.head.symmetric
+    assert (first.number, second.number) == (2, 3)
+    assert (first.look, first.hair, first.offset) == (second.look, second.hair, second.offset)
+    np.testing.assert_array_equal(first.coefficients[:even], second.coefficients[:even])
+    odd = first.coefficients[even:] - second.coefficients[even:]
+    assert np.sqrt(np.mean(odd**2)) == pytest.approx(1.5 * np.sqrt(2), rel=0.4)
+
+
+def test_other_pairs_differ_in_everything(world: World) -> None:
+    first, other = twin(world, 0), twin(world, 2)
+    even = world.head.symmetric
+    assert first.look != other.look
+    assert np.abs(first.coefficients[:even] - other.coefficients[:even]).max() > 0.1
+
+
+def test_without_asymmetry_a_pair_has_one_shape() -> None:
+    flat = World(WorldSpec(size=32, identities=2, asymmetry=0.0))
+    np.testing.assert_array_equal(twin(flat, 0).coefficients, twin(flat, 1).coefficients)
+
+
+def test_crops_hold_every_person_as_often_and_come_out_the_same_again() -> None:
+    crops = twin_crops(2, 2, 16, 5)
+    assert crops.images.shape == (8, 16, 16, 3)
+    np.testing.assert_array_equal(np.bincount(crops.people), [2, 2, 2, 2])
+    np.testing.assert_array_equal(twin_crops(2, 2, 16, 5).images, crops.images)
+    assert (twin_crops(2, 2, 16, 6).images != crops.images).any()
