@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import sys
 from collections import Counter, deque
 from itertools import count
 from typing import Any
@@ -119,6 +120,7 @@ def soak(server: Server, requests: int) -> dict[str, Any]:
     for moment in range(MOMENTS):
         asyncio.run(run.ask(requests * (moment + 1) // MOMENTS - requests * moment // MOMENTS))
         found.append(server.resident())
+        print(f"{sum(run.statuses.values())} requests: {found[-1]:.0f} MB", file=sys.stderr)
     return {
         "requests": requests,
         "warm_up": warm_up,

@@ -43,6 +43,10 @@ class GalleryError(VultusError):
     """A gallery is missing, damaged, locked by a wrong key, or of another embedding space."""
 
 
+class GalleryFullError(GalleryError):
+    """There is no room for a change of a gallery: disk, quota or size of files. It is unchanged."""
+
+
 class DatasetError(VultusError):
     """A data set folder does not have the expected layout."""
 

@@ -38,6 +38,30 @@ def test_every_route_describes_its_failures(tmp_path, key_file):
             assert content["schema"]["$ref"].endswith("/Failure")
 
 
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/v1/galleries", "GET, POST"),
+        ("/v1/galleries/people", "DELETE, GET"),
+        ("/v1/galleries/people/persons/Ada", "DELETE, PATCH"),
+        ("/v1/detect", "POST"),
+    ],
+)
+def test_a_wrong_method_is_told_all_the_right_ones(lasting, path, methods):
+    response = lasting.put(path)
+    check_failure(response, 405, "method_not_allowed")
+    assert response.headers["allow"] == methods
+
+
+def test_every_answer_describes_its_headers(tmp_path, key_file):
+    paths = document(tmp_path, key_file)["paths"]
+    for route in (route for methods in paths.values() for route in methods.values()):
+        assert {"403", "421"} <= route["responses"].keys()
+        for status, response in route["responses"].items():
+            assert "X-Request-Id" in response["headers"], status
+            assert ("Retry-After" in response["headers"]) == (status in ("429", "503"))
+
+
 def test_health_readiness_and_models(lasting):
     assert lasting.get("/v1/health").json() == {"status": "ok"}
     assert lasting.get("/v1/ready").json()["ready"] is True

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vultus.errors import GalleryError
+from vultus.errors import GalleryError, GalleryFullError
 from vultus.gallery import editing, matching, rows, transfer
 from vultus.gallery import header as headers
 from vultus.gallery import store as stores
@@ -103,7 +103,8 @@ class Gallery:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise GalleryError(f"{folder}: cannot make this folder: {error.strerror}") from None
+            kind = GalleryFullError if headers.is_full(error) else GalleryError
+            raise kind(f"{folder}: cannot make this folder: {error.strerror}") from None
         with stores.writing(folder, lock_timeout):
             header = Header.new(space, dim, key)
             others = stores.other_files(folder)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import hmac
 import json
 import os
+import re
 import secrets
 import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vultus.errors import GalleryError
+from vultus.errors import GalleryError, GalleryFullError
 from vultus.gallery.keys import Key
 
 FILE = "gallery.json"
 FORMAT = 1
 #: How the names of headers that are still being written begin.
 TEMPORARY = ".header-"
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +99,20 @@ def write(path: Path, header: Header, key: Key) -> None:
         os.replace(temporary, path / FILE)
         flush(path)
     except OSError as error:
-        raise GalleryError(f"{path / FILE}: cannot be written: {error.strerror}") from None
+        kind = GalleryFullError if is_full(error) else GalleryError
+        raise kind(f"{path / FILE}: cannot be written: {error.strerror}") from None
     finally:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
+
+
+def is_full(error: BaseException) -> bool:
+    """Return whether an error says that there is no room: disk, quota, or size of one file."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in _FULL
+    # The storage layer passes on what the system said as text.
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return found is not None and int(found[1]) in _FULL
 
 
 def flush(path: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vultus.errors import GalleryError
+from vultus.errors import GalleryError, GalleryFullError
 from vultus.gallery import header as headers
 from vultus.gallery.header import Header
 
@@ -176,14 +176,21 @@ def writing(path: Path, timeout: float) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
+    lock = FileLock(path / LOCK, timeout=timeout, poll_interval=0.005)
     try:
-        with FileLock(path / LOCK, timeout=timeout, poll_interval=0.005):
-            yield
+        lock.acquire()
     except Timeout:
         raise LockedError(
             f"{path}: another process is writing to this gallery and did not finish within "
             f"{timeout:g} s; try again, or find out what holds {path / LOCK}"
         ) from None
+    except OSError as error:
+        kind = GalleryFullError if headers.is_full(error) else GalleryError
+        raise kind(f"{path / LOCK}: cannot be held: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def sweep(path: Path, header: Header) -> None:
@@ -245,6 +252,11 @@ def _own_words(path: Path, doing: str) -> Iterator[None]:
         # The storage layer raises built-in errors, and panics that derive from BaseException.
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
+        if headers.is_full(error):
+            raise GalleryFullError(
+                f"{path}: no room to {doing} the stored faces; the gallery is as it was: free some "
+                "space, or raise the quota or limit, and try again"
+            ) from None
         reason = re.sub(r"\s+", " ", str(error)).split(", /")[0][:200]
         raise GalleryError(
             f"{path}: cannot {doing} the stored faces ({type(error).__name__}: {reason}); "

@@ -14,6 +14,7 @@ from vultus.analysis import Analyzer
 from vultus.errors import VultusError
 from vultus.service import pages
 from vultus.service.core import Service
+from vultus.service.description import describe
 from vultus.service.errors import on_http_error, on_validation_error, on_vultus_error
 from vultus.service.metrics import Metrics
 from vultus.service.middleware import Envelope
@@ -84,6 +85,7 @@ def create_app(settings: Settings, *, analyzer: Analyzer | None = None) -> FastA
         app.include_router(router)
     if settings.compreface_gallery is not None:
         app.include_router(compreface.router_for(settings.compreface_gallery))
+    describe(app)
     pages.mount(app)
     app.add_middleware(Envelope, settings=settings, metrics=metrics, dress=pages.dress)
     return app

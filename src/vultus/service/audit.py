@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
 import json
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from vultus.gallery import Key
-from vultus.service.errors import ApiError
+from vultus.gallery.header import is_full
+from vultus.service.errors import ApiError, full
 
 
 class AuditLog:
@@ -34,7 +36,7 @@ class AuditLog:
         return self._file is not None
 
     def write(self, action: str, **facts: Any) -> None:
-        """Append an entry and see it to the disk; raise :class:`ApiError` 503 if that fails."""
+        """Append an entry and see it to the disk; raise :class:`ApiError` 503 or 507 if not."""
         if self._file is None:
             return
         entry = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "action": action}
@@ -43,16 +45,26 @@ class AuditLog:
                 facts[name] = _ref(self._secret, facts[name])
         line = json.dumps(entry | facts, separators=(",", ":")) + "\n"
         try:
-            handle = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            handle = os.open(self._file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
             try:
-                os.write(handle, line.encode())
+                data = _after_the_last(handle) + line.encode()
+                if os.write(handle, data) < len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 os.fsync(handle)
             finally:
                 os.close(handle)
         except OSError as error:
+            if is_full(error):
+                raise full("the audit log") from error
             raise ApiError(
                 503, "audit_unavailable", "the audit log cannot be written; nothing was done"
             ) from error
+
+
+def _after_the_last(handle: int) -> bytes:
+    """Return what ends the last line, where a full disk cut it off."""
+    size = os.fstat(handle).st_size
+    return b"\n" if size and os.pread(handle, 1, size - 1) != b"\n" else b""
 
 
 def person_ref(key: Key, person: str) -> str:

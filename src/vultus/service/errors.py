@@ -9,10 +9,12 @@ from fastapi import HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.routing import Match
 
 from vultus.errors import (
     ConfigError,
     GalleryError,
+    GalleryFullError,
     ImageError,
     NoFaceError,
     SpaceMismatchError,
@@ -70,6 +72,13 @@ def overloaded(message: str, seconds: int = 1, code: str = "overloaded") -> ApiE
     return ApiError(429, code, message, {"retry_after": seconds}, {"Retry-After": str(seconds)})
 
 
+def full(what: str) -> ApiError:
+    """Return the answer 507: there is no room on the disk, and nothing was done."""
+    return ApiError(
+        507, "insufficient_storage", f"there is no room on the disk of {what}; nothing was done"
+    )
+
+
 def bad_image(reason: str, **details: Any) -> ApiError:
     """Return the answer to a picture that cannot be read."""
     # The library's advice on raising its limits is not for callers of the service.
@@ -100,6 +109,8 @@ def from_vultus(error: VultusError) -> ApiError | None:
         )
     if isinstance(error, ConfigError):
         return ApiError(422, "bad_parameter", str(error))
+    if isinstance(error, GalleryFullError):
+        return full("the gallery")
     if isinstance(error, GalleryError):
         return ApiError(503, "gallery_unavailable", "the gallery cannot be used at the moment")
     return None
@@ -112,8 +123,23 @@ async def on_http_error(request: Request, error: Exception) -> JSONResponse:
         code = _CODES.get(error.status_code, "error")
         message = {404: "there is no such route", 405: "the route does not take this method"}
         text = message.get(error.status_code, "the request cannot be understood")
-        error = ApiError(error.status_code, code, text, None, error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(_allowed(request))
+        error = ApiError(error.status_code, code, text, None, headers)
     return response_of(error, request_id_of(request))
+
+
+def _allowed(request: Request) -> list[str]:
+    """Return the methods of a path; a path may have one route for each of them."""
+    return [
+        method
+        for method in ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+        if any(
+            route.matches(dict(request.scope) | {"method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    ]
 
 
 async def on_validation_error(request: Request, error: Exception) -> JSONResponse:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from vultus.errors import ConfigError, GalleryError
+from vultus.errors import ConfigError, GalleryError, GalleryFullError
 from vultus.gallery import Gallery, Key
 from vultus.gallery import header as headers
 from vultus.gallery import store as stores
@@ -146,6 +146,9 @@ def _told(name: str, path: Path) -> Iterator[None]:
             {"retry_after": 1},
             {"Retry-After": "1"},
         ) from error
+    except GalleryFullError:
+        # Said before anything else: a gallery that could not be made has no header either.
+        raise
     except GalleryError as error:
         text = str(error).removeprefix(f"{path}: ")
         if text.startswith("no person "):

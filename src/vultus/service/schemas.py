@@ -15,6 +15,11 @@ _SPACE = "dlib-resnet29@0123456789ab/dlib150"
 _MATCH = {"person": "Ada", "similarity": 0.91, "face_id": "5f0c1d8e9a7b4c3d2e1f0a9b8c7d6e5f"}
 
 
+#: Some character that is no space, and no control characters, as galleries want it.
+PERSON = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
+PersonText = Annotated[str, Field(min_length=1, max_length=1024, pattern=PERSON)]
+
+
 def _example(**values: Any) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [values]})
 
@@ -174,7 +179,7 @@ class PersonIn(BaseModel):
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"person": "Ada Lovelace"}]}
     )
-    person: str
+    person: PersonText
 
 
 class MergeIn(BaseModel):
@@ -185,7 +190,7 @@ class MergeIn(BaseModel):
         json_schema_extra={"examples": [{"persons": ["Ada", "A. L."], "into": "Ada Lovelace"}]},
     )
     persons: Annotated[list[str], Field(min_length=1, max_length=100)]
-    into: str
+    into: PersonText
 
 
 class Changed(BaseModel):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request
@@ -84,18 +85,31 @@ def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def picture_body(
     names: Collection[str] = ("file",),
-    texts: Collection[str] = (),
+    texts: Mapping[str, dict[str, Any]] = MappingProxyType({}),
     *,
     raw: bool = True,
     many: bool = False,
 ) -> dict[str, Any]:
-    """Return the description of a body with pictures for the OpenAPI document."""
-    binary = {"type": "string", "format": "binary"}
-    field = {"type": "array", "items": binary} if many else binary
+    """Return the description of a body with pictures for the OpenAPI document.
+
+    Parameters
+    ----------
+    names
+        Fields that hold pictures.
+    texts
+        JSON schemas of the fields that hold text, by name.
+    raw
+        Whether the body may be a picture itself.
+    many
+        Whether a field may come several times.
+    """
+    binary = {"type": "string", "format": "binary", "minLength": 1}
+    field = {"type": "array", "items": binary, "minItems": 1} if many else binary
     form = {
         "type": "object",
         "required": sorted(names),
-        "properties": dict.fromkeys(names, field) | {t: {"type": "string"} for t in texts},
+        "additionalProperties": False,
+        "properties": dict.fromkeys(names, field) | dict(texts),
     }
     content: dict[str, Any] = {"multipart/form-data": {"schema": form}}
     if raw:
@@ -115,6 +129,7 @@ _MEANING = {
     422: "A parameter is wrong, a picture cannot be read, or shows no face.",
     429: "Too much at a time; see Retry-After.",
     503: "The gallery or the audit log cannot be used at the moment.",
+    507: "There is no room on the disk of the gallery or the audit log.",
 }
 ANY = (401, 403, 422, 429)
 UPLOAD = (*ANY, 408, 413, 415)

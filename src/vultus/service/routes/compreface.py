@@ -28,6 +28,7 @@ from vultus.service.routes.common import (
     picture_body,
     upload,
 )
+from vultus.service.schemas import PERSON
 
 MinScore = Annotated[float, Query(ge=0, le=1)]
 Most = Annotated[int, Query(ge=0, le=100, description="Faces in the answer; 0 for all.")]
@@ -39,7 +40,7 @@ def router_for(gallery: str) -> APIRouter:
 
     @router.post(
         "/recognition/recognize",
-        responses=failures(*UPLOAD, 404, 503),
+        responses=failures(*UPLOAD, 404, 503, 507),
         openapi_extra=picture_body(),
     )
     async def recognize(
@@ -84,14 +85,14 @@ def router_for(gallery: str) -> APIRouter:
     @router.post(
         "/recognition/faces",
         status_code=201,
-        responses=failures(*UPLOAD, 404, 409, 503),
+        responses=failures(*UPLOAD, 404, 409, 503, 507),
         openapi_extra=picture_body(),
     )
     async def add_face(
         request: Request,
         service: ServiceIn,
         caller: Writer,
-        subject: Annotated[str, Query(min_length=1, max_length=1024)],
+        subject: Annotated[str, Query(min_length=1, max_length=1024, pattern=PERSON)],
     ) -> dict[str, str]:
         """Enrol the face of a picture, which must show exactly one."""
         async with upload(request, service) as body:
@@ -120,7 +121,7 @@ def router_for(gallery: str) -> APIRouter:
             "total_elements": total,
         }
 
-    @router.delete("/recognition/faces/{image_id}", responses=failures(*ANY, 404, 503))
+    @router.delete("/recognition/faces/{image_id}", responses=failures(*ANY, 404, 503, 507))
     async def delete_face(service: ServiceIn, caller: Writer, image_id: FaceId) -> dict[str, str]:
         """Erase one face."""
         await service.write(
@@ -137,7 +138,7 @@ def router_for(gallery: str) -> APIRouter:
         """List the names of everyone."""
         return {"subjects": list(await service.read(gallery, lambda store: store.persons()))}
 
-    @router.delete("/recognition/subjects/{subject:path}", responses=failures(*ANY, 404, 503))
+    @router.delete("/recognition/subjects/{subject:path}", responses=failures(*ANY, 404, 503, 507))
     async def delete_subject(
         service: ServiceIn, caller: Writer, subject: PersonName
     ) -> dict[str, str]:

@@ -24,7 +24,14 @@ from vultus.service.routes.common import (
     picture_body,
     upload,
 )
-from vultus.service.schemas import Changed, EnrolledOut, FacePage, IdentifiedOut, StoredFaceOut
+from vultus.service.schemas import (
+    PERSON,
+    Changed,
+    EnrolledOut,
+    FacePage,
+    IdentifiedOut,
+    StoredFaceOut,
+)
 
 router = APIRouter(prefix="/v1/galleries/{name}", tags=["faces"])
 
@@ -67,9 +74,11 @@ async def list_faces(
     "/faces",
     status_code=201,
     response_model=EnrolledOut,
-    responses=failures(*UPLOAD, 404, 409, 503)
+    responses=failures(*UPLOAD, 404, 409, 503, 507)
     | {200: {"model": EnrolledOut, "description": "Every face was stored already."}},
-    openapi_extra=picture_body(texts=("person",), many=True),
+    openapi_extra=picture_body(
+        texts={"person": {"type": "string", "pattern": PERSON, "maxLength": 1024}}, many=True
+    ),
 )
 async def enroll(
     request: Request,
@@ -118,7 +127,7 @@ async def enroll(
     }
 
 
-@router.delete("/faces/{face_id}", responses=failures(*ANY, 404, 409, 503))
+@router.delete("/faces/{face_id}", responses=failures(*ANY, 404, 409, 503, 507))
 async def delete_face(
     service: ServiceIn, caller: Writer, name: GalleryName, face_id: FaceId
 ) -> Changed:
@@ -136,7 +145,7 @@ async def delete_face(
 @router.post(
     "/identify",
     response_model=IdentifiedOut,
-    responses=failures(*UPLOAD, 404, 409, 503),
+    responses=failures(*UPLOAD, 404, 409, 503, 507),
     openapi_extra=picture_body(),
 )
 async def identify(

@@ -31,7 +31,9 @@ from vultus.service.schemas import (
 )
 
 router = APIRouter(
-    prefix="/v1/galleries", tags=["galleries"], responses=failures(*ANY, 400, 404, 409, 413, 503)
+    prefix="/v1/galleries",
+    tags=["galleries"],
+    responses=failures(*ANY, 400, 404, 409, 413, 503, 507),
 )
 
 

@@ -22,6 +22,8 @@ from vultus.service.schemas import JobOut
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
+_MARK = {"type": "string", "pattern": "^[0-9]{1,6}#[0-9]{1,6}=[0-9]{1,6}#[0-9]{1,6}$"}
+_MARKS = {name: {"type": "array", "items": _MARK} for name in grouping.MARKS}
 JobId = Annotated[str, Path(pattern="^[A-Za-z0-9_-]{1,64}$")]
 
 
@@ -29,7 +31,7 @@ JobId = Annotated[str, Path(pattern="^[A-Za-z0-9_-]{1,64}$")]
     "/cluster",
     status_code=202,
     responses=failures(*UPLOAD),
-    openapi_extra=picture_body(texts=grouping.MARKS, raw=False, many=True),
+    openapi_extra=picture_body(texts=_MARKS, raw=False, many=True),
 )
 async def cluster(
     request: Request,
