@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 Transform = Callable[[Floats], Floats]
 
 #: Margins around the axes: left, top, right, bottom.
-_MARGINS = (58.0, 16.0, 16.0, 44.0)
+_MARGINS = (84.0, 12.0, 14.0, 46.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +111,17 @@ class Plot:
         points = _points(np.concatenate([xs, xs[::-1]]), np.concatenate([ys, bottom[::-1]]))
         self._add('<polygon class="area {}" points="{}"/>', kind, points)
 
-    def upright(
-        self, kind: str, at: float, y: Scale, text: str = "", *, left: bool = False
-    ) -> None:
-        """Draw a vertical line, with a text beside its top."""
+    def upright(self, kind: str, at: float, y: Scale, text: str = "", row: int = 0) -> None:
+        """Draw a vertical line, with a text beside it in one of the rows below its top."""
         self._add(
-            '<line class="mark {}" x1="{}" x2="{}" y1="{}" y2="{}"/>', kind, at, at, y.start, y.end
-        )
+            '<line class="mark {}" x1="{}" x2="{}" y1="{}" y2="{}"/>',
+            kind, at, at, y.start, y.end,
+        )  # fmt: skip
         if text:
+            left = at > self.width - 150
+            side = " end" if left else ""
             self._text(
-                f"mark-text {kind} {'end' if left else ''}",
-                at + (-7 if left else 7),
-                y.end + 12,
-                text,
+                f"mark-text {kind}{side}", at + (-8 if left else 8), y.end + 13 + 18 * row, text
             )
 
     def dot(self, kind: str, at_x: float, at_y: float, radius: float = 5) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
 from vultus.analysis import SUBJECTS, Subject
+from vultus.errors import ImageError
+from vultus.images import Limits
 from vultus.service.batching import Task
 from vultus.service.comparing import Comparison, compare
 from vultus.service.core import Service
@@ -79,10 +82,13 @@ async def previews(request: Request, service: Service, body: Upload) -> dict[str
     if wants_fragment(request) and not body.text(PREVIEW):
         return {}
     most = _PREVIEW_BYTES // len(body.pictures)
-    limits = service.analyzer.limits
-    return {
-        name: await service.in_thread(preview, data, limits, most) for name, data in body.pictures
-    }
+    wanted = service.settings.limits
+    limits = Limits(max_bytes=wanted.picture_bytes, max_pixels=wanted.pixels)
+    shown = {}
+    for name, data in body.pictures:
+        with suppress(ImageError):
+            shown[name] = await service.in_thread(preview, data, limits, most)
+    return shown
 
 
 def subject_of(body: Upload) -> Subject:

@@ -70,27 +70,13 @@ def densities(calibration: Calibration, similarity: float | None, threshold: flo
     }
     middles = (edges[:-1] + edges[1:]) / 2
     heights = {kind: share / width for kind, share in shares.items()}
-    top = max(float(h.max()) for h in heights.values()) * 1.15
+    top = max(float(h.max()) for h in heights.values()) * 1.3
     x, y = plot.x(low, high), plot.y(0, top)
     plot.axes(x, y, round_ticks(low, high), [], "Cosine similarity", "Share of pairs")
     for kind, values in heights.items():
         xs, ys = x(middles), y(values)
         plot.area(kind, xs, ys, y.start)
         plot.line(kind, xs, ys)
-    beyond = 1 - calibration.fmr[0]
-    plot.note(
-        "impostor", float(x(t[0])) + 6, float(y(heights["impostor"][0])) - 8, "different people"
-    )
-    peak = int(heights["genuine"].argmax())
-    plot.note(
-        "genuine middle",
-        float(x(middles[peak])),
-        float(y(heights["genuine"][peak])) - 10,
-        "same person",
-    )
-    if x(t[0]) - x.start > 120:
-        text = f"{beyond:.0%} of different pairs lie below {t[0]:.2f}"
-        plot.note("quiet", x.start + 6, y.start - 8, text)
     _marks(plot, x, y, similarity, threshold)
     return plot.markup()
 
@@ -109,18 +95,12 @@ def error_rates(calibration: Calibration, similarity: float | None, threshold: f
         f"logarithmic axis, with the threshold in use at {threshold:.3f}.",
         height=300,
     )
-    x, y = plot.x(low, high), plot.y(lowest, 1.0, np.log10)
+    x, y = plot.x(low, high), plot.y(lowest, 10.0, np.log10)
     ticks = [(rate, _rate_text(rate)) for rate in _RATES if rate >= lowest]
     plot.axes(x, y, round_ticks(low, high), ticks, "Threshold (cosine similarity)", "Error rate")
-    for kind, rates, text in (
-        ("impostor", fmr, "false matches"),
-        ("genuine", fnmr, "false non-matches"),
-    ):
+    for kind, rates in (("impostor", fmr), ("genuine", fnmr)):
         shown = rates > 0
         plot.line(kind, x(t[shown]), y(rates[shown]))
-        at = 10 if kind == "impostor" else len(t) - 1
-        side = "" if kind == "impostor" else " end"
-        plot.note(kind + side, float(x(t[at])) + 8, float(y(rates[at])) - 8, text)
     _marks(plot, x, y, similarity, threshold)
     return plot.markup()
 
@@ -166,7 +146,9 @@ def roc_of_scores(curve: Roc, points: Sequence[tuple[float, Estimate]]) -> Marku
     )  # fmt: skip
     x, y = plot.x(lowest, 1.0, np.log10), plot.y(floor, 1.0)
     xticks = [(rate, _rate_text(rate)) for rate in _RATES if rate >= lowest]
-    plot.axes(x, y, xticks, round_ticks(floor, 1.0), "False match rate", "True accept rate")
+    plot.axes(
+        x, y, _apart(x, xticks, 62), round_ticks(floor, 1.0), "False match rate", "True accept rate"
+    )
     plot.line("accent", x(thin.fmr[shown]), y(tar))
     for fmr, estimate in points:
         at = float(x(fmr))
@@ -193,14 +175,6 @@ def score_histogram(genuine: Floats, impostor: Floats, threshold: float | None) 
         xs, ys = np.repeat(x(edges), 2)[1:-1], np.repeat(y(share), 2)
         plot.area(kind, xs, ys, y.start)
         plot.line(kind, xs, ys)
-        peak = int(share.argmax())
-        text = "different people" if kind == "impostor" else "same person"
-        plot.note(
-            f"{kind} middle",
-            float(x((edges[peak] + edges[peak + 1]) / 2)),
-            float(y(share[peak])) - 8,
-            text,
-        )
     if threshold is not None and low <= threshold <= high:
         plot.upright("threshold", float(x(threshold)), y)
     return plot.markup()
@@ -233,7 +207,8 @@ def _det_plot(name: str, what: str, lowest: float, fmr: Floats, fnmr: Floats) ->
     x = plot.x(lowest * 0.8, 0.6, probit)
     y = plot.y(max(float(fnmr.min()) * 0.6, 1e-4), min(0.9, float(fnmr.max()) * 1.3), probit)
     ticks = [[(r, _rate_text(r)) for r in _DET_RATES if s.low <= r <= s.high] for s in (x, y)]
-    plot.axes(x, y, ticks[0], ticks[1], "False match rate", "False non-match rate")
+    xticks, yticks = _apart(x, ticks[0], 62), _apart(y, ticks[1], 22)
+    plot.axes(x, y, xticks, yticks, "False match rate", "False non-match rate")
     return _Det(plot, (x, y))
 
 
@@ -245,16 +220,23 @@ def _span(t: Floats, similarity: float | None, threshold: float) -> tuple[float,
 
 
 def _marks(plot: Plot, x: Scale, y: Scale, similarity: float | None, threshold: float) -> None:
-    at = float(x(threshold))
-    left = similarity is not None and similarity >= threshold
-    plot.upright("threshold", at, y, f"threshold {threshold:.3f}", left=left)
+    """Draw the threshold and this pair, with their texts one below the other."""
+    marks = [("threshold", threshold, f"threshold {threshold:.3f}")]
     if similarity is not None:
-        here = float(x(similarity))
-        wide = here > x.end - 120
-        plot.upright("score", here, y, f"this pair {similarity:.3f}" if not wide else "", left=wide)
-        if wide:
-            plot.note("score end mark-text", here - 7, y.end + 28, f"this pair {similarity:.3f}")
-        plot.dot("score", here, y.start, 6)
+        marks.append(("score", similarity, f"this pair {similarity:.3f}"))
+    for row, (kind, value, text) in enumerate(marks):
+        plot.upright(kind, float(x(value)), y, text, row)
+    if similarity is not None:
+        plot.dot("score", float(x(similarity)), y.start, 6)
+
+
+def _apart(scale: Scale, ticks: list[tuple[float, str]], least: float) -> list[tuple[float, str]]:
+    """Return the ticks that leave their texts room, the last one kept."""
+    kept: list[tuple[float, str]] = []
+    for value, text in reversed(ticks):
+        if not kept or abs(float(scale(value)) - float(scale(kept[-1][0]))) >= least:
+            kept.append((value, text))
+    return kept[::-1]
 
 
 def _rate_text(rate: float) -> str:

@@ -7,16 +7,18 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from markupsafe import Markup, escape
 
-def percent(value: float | None) -> str:
-    """Return a share as a percentage with as many digits as make sense."""
+
+def percent(value: float | None, digits: int = 2) -> str:
+    """Return a share as a percentage with so many significant digits."""
     if value is None or math.isnan(value):
         return "unknown"
     number = 100 * value
-    if number == 0 or number >= 10:
-        return f"{number:.1f} %".replace(".0 %", " %")
-    digits = min(6, max(1, 1 - math.floor(math.log10(number))))
-    return f"{number:.{digits}f} %"
+    if number == 0:
+        return "0 %"
+    places = min(7, max(0, digits - 1 - math.floor(math.log10(abs(number)))))
+    return f"{number:.{places}f} %"
 
 
 def one_in(value: float | None) -> str:
@@ -64,6 +66,17 @@ def plural(count: int, one: str, many: str | None = None) -> str:
     return one if count == 1 else many or one + "s"
 
 
+def marked(text: str) -> Markup:
+    """Return a text whose parts between backticks are code; everything in it is escaped."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if number % 2 else escape(part)
+        for number, part in enumerate(parts)
+    )
+
+
 FILTERS: Mapping[str, Callable[..., str]] = {
     "percent": percent,
     "one_in": one_in,
@@ -72,4 +85,5 @@ FILTERS: Mapping[str, Callable[..., str]] = {
     "day": day,
     "number": number,
     "plural": plural,
+    "marked": marked,
 }

@@ -61,6 +61,9 @@ function showChosen(drop) {
   const text = document.createElement("span");
   text.textContent = files.length > 1 ? `${files.length} pictures` : (files[0]?.name ?? "");
   shown.append(text);
+  const title = drop.querySelector(".drop-label strong");
+  title.dataset.first ??= title.textContent;
+  title.textContent = files.length ? (many ? "Choose others" : "Choose another") : title.dataset.first;
   if (files.length) say(`${text.textContent} chosen`);
 }
 
@@ -232,6 +235,7 @@ async function send(form, submitter) {
     const body = multipart ? data : new URLSearchParams(data);
     const { ok, html } = await ask(form.action, { method: "POST", body });
     show(html);
+    form.classList.toggle("done", ok);
     if (ok && "group" in form.dataset) {
       const job = document.querySelector("[data-job]")?.dataset.job;
       if (job) history.replaceState(null, "", `/group/${job}`);
