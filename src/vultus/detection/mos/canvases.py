@@ -11,6 +11,7 @@ import numpy as np
 
 from vultus.detection.mos.anchors import Faces, anchors, targets
 from vultus.detection.mos.heads import SPLITS, Heads, Sprites, heads_of, paste
+from vultus.detection.mos.mosaics import Entry, Mosaic, entry, mosaic
 from vultus.detection.mos.sampling import GRID, HARD, PLAIN, STITCHED, Choice
 from vultus.detection.mos.teacher import Labelled, Photos, label
 from vultus.errors import ConfigError
@@ -50,6 +51,9 @@ class MosData:
         The rendered heads.
     photos
         Real photographs to mix in, for training only.
+    mosaic
+        Cells of photographs and renderings on one canvas to mix in, if any; the photographs, in
+        memory, then stand in cells alone.
     domains
         Capture domains, names of :data:`vultus.worlds.DOMAINS`.
     """
@@ -64,6 +68,7 @@ class MosData:
     pose_from: float = 16.0
     heads: Heads = field(default_factory=Heads)
     photos: Photos | None = None
+    mosaic: Mosaic | None = None
     domains: tuple[str, ...] = ("phone", "webcam", "studio")
 
     def __post_init__(self) -> None:
@@ -106,11 +111,26 @@ class Canvases:
         self._key = (seed, SPLITS.index(split), 14)
         self._sprites: Sprites = heads_of(config.heads, split, seed)
         self._photos: Labelled | None = None
-        if config.photos is not None and split == "train":
-            self._photos = label(config.photos)
+        self._cells: list[Entry] = []
+        self._scenes: list[Entry] = []
+        held = 0 if config.photos is None else config.photos.held
+        if config.photos is not None and (split == "train" or (split == "development" and held)):
+            self._photos = label(config.photos).part(split == "development")
+        if config.mosaic is not None and (split == "train" or self._photos is not None):
+            self._remember(config.mosaic)
 
     def __len__(self) -> int:
         return self.count
+
+    def _remember(self, config: Mosaic) -> None:
+        """Keep photographs and drawn scenes in memory."""
+        size, longest = self.config.size, config.longest
+        for number in range(min(config.scenes, self.count)):
+            drawn = self._scene(np.random.default_rng((*self._key, number, 1)), size)
+            self._scenes.append(entry(drawn.image, drawn.faces, size))
+        if self._photos is not None:
+            pairs = zip(self._photos.paths, self._photos.faces, strict=True)
+            self._cells = [entry(open_image(path), faces, longest) for path, faces in pairs]
 
     def picture(self, index: int, size: int | None = None) -> Picture:
         """Draw a picture, or the same scene smaller.
@@ -124,8 +144,14 @@ class Canvases:
             raise ConfigError(f"pictures 0 to {self.count - 1} can be drawn, not {index}")
         rng = np.random.default_rng((*self._key, index))
         size = size or self.config.size
-        photos = self._photos
-        if photos is not None and rng.random() < getattr(self.config.photos, "share", 0.0):
+        tiling, photos = self.config.mosaic, self._photos
+        if self._scenes and tiling is not None and rng.random() < tiling.share:
+            found = self._mosaic(tiling, rng, size)
+        elif (
+            photos is not None
+            and not self._cells
+            and rng.random() < getattr(self.config.photos, "share", 0.0)
+        ):
             found = self._photograph(photos, rng, size)
         else:
             found = self._scene(rng, size)
@@ -133,6 +159,14 @@ class Canvases:
         tiny = faces.sides < self.config.least
         posed = faces.posed & (faces.sides >= self.config.pose_from)
         return replace(found, faces=replace(faces, ignored=faces.ignored | tiny, posed=posed))
+
+    def _mosaic(self, tiling: Mosaic, rng: np.random.Generator, size: int) -> Picture:
+        full = self.config.size
+        image, faces = mosaic(self._cells, self._scenes, tiling, full, self.config.sides, rng)
+        if size == full:
+            return Picture(image, faces)
+        small = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+        return Picture(np.asarray(small, np.uint8), faces.moved(size / full))
 
     def _scene(self, rng: np.random.Generator, size: int) -> Picture:
         """Paste heads on a procedural background; the layout does not depend on the size."""

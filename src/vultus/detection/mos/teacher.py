@@ -1,6 +1,7 @@
-"""Boxes and points of real photographs from a teacher: YuNet, run from a local ONNX file.
+"""Labels of real photographs from teachers, run from local files.
 
-Wu et al., "YuNet: A tiny millisecond-level face detector" (2023). Head pose is not labelled.
+Boxes and points: Wu et al., "YuNet: A tiny millisecond-level face detector" (2023). Pose, where it
+is asked for: ``head-pose-estimation-adas-0001`` of the Open Model Zoo.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vultus.detection.mos.anchors import STRIDES, Faces
-from vultus.errors import DatasetError
+from vultus.errors import ConfigError, DatasetError
 from vultus.geometry import FloatArray, UInt8Array, nms
 from vultus.images import find_images, open_image
 from vultus.runtime import Session
@@ -23,6 +25,12 @@ from vultus.settings import settings
 #: Score from which a face is true, and from which it is uncertain and so ignored.
 SURE, DOUBTFUL = 0.8, 0.3
 _OVERLAP = 0.45
+
+#: Side of the pose teacher's input, and how far its crop reaches over each side of a box.
+_POSE_SIDE, _POSE_MARGIN = 60, 0.15
+#: Smallest face, in pixels of the photograph, whose pose the teacher is believed, and the largest
+#: angle: it was made for drivers.
+_POSE_FROM, _POSE_MOST = 40.0, 65.0
 
 
 @settings
@@ -39,16 +47,25 @@ class Photos:
         File of labels, written on first use (``.npz``).
     share
         Share of the training pictures that shows a photograph.
+    held
+        Every how manieth photograph is kept for development; 0 for none.
+    pose
+        ``head-pose-estimation-adas-0001.xml``, its ``.bin`` beside it, or None: no pose. Needs
+        OpenVINO.
     """
 
     folders: tuple[str, ...]
     teacher: str
     labels: str
     share: float = 0.7
+    held: int = 0
+    pose: str | None = None
 
     def __post_init__(self) -> None:
         if not self.folders or not 0 < self.share <= 1:
             raise ValueError("need a folder, and share in (0, 1]")
+        if self.held < 0 or self.held == 1:
+            raise ValueError("held must be 0, or 2 and more")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +74,15 @@ class Labelled:
 
     paths: tuple[Path, ...]
     faces: tuple[Faces, ...]
+    held: int = 0
+
+    def part(self, development: bool) -> Labelled:
+        """Return those for development, or those for training."""
+        pairs = zip(self.paths, self.faces, strict=True)
+        chosen = [
+            p for i, p in enumerate(pairs) if (self.held > 0 and i % self.held == 0) == development
+        ]
+        return Labelled(tuple(p for p, _ in chosen), tuple(f for _, f in chosen))
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -68,7 +94,7 @@ def label(config: Photos) -> Labelled:
     Raises
     ------
     DatasetError
-        If there is no photograph with a face, or the file of labels names other photographs.
+        If there is no photograph with a face, or the file of labels is of other photographs.
     """
     paths = find_images([Path(folder) for folder in config.folders])
     if not paths:
@@ -76,16 +102,18 @@ def label(config: Photos) -> Labelled:
     file = Path(config.labels)
     names = np.array([str(path) for path in paths])
     if not file.exists():
-        _write(file, names, _teach(paths, Path(config.teacher)))
+        _write(file, names, _teach(paths, Path(config.teacher), config.pose))
     with np.load(file, allow_pickle=False) as stored:
         if not np.array_equal(stored["names"], names):
             raise DatasetError(f"{file} labels other photographs; remove it to label anew")
         owner, rows = stored["owner"], stored["rows"]
+    if rows.shape[1:] != (18,):
+        raise DatasetError(f"{file} holds labels of another form; remove it to label anew")
     kept = [(paths[i], _faces(rows[owner == i])) for i in np.unique(owner)]
     sure = [(path, faces) for path, faces in kept if not faces.ignored.all()]
     if not sure:
         raise DatasetError(f"the teacher finds no face in {', '.join(config.folders)}")
-    return Labelled(tuple(p for p, _ in sure), tuple(f for _, f in sure))
+    return Labelled(tuple(p for p, _ in sure), tuple(f for _, f in sure), config.held)
 
 
 def _write(file: Path, names: NDArray[np.str_], rows: list[FloatArray]) -> None:
@@ -97,9 +125,70 @@ def _write(file: Path, names: NDArray[np.str_], rows: list[FloatArray]) -> None:
     os.replace(part, file)
 
 
-def _teach(paths: Sequence[Path], teacher: Path) -> list[FloatArray]:
+def _teach(paths: Sequence[Path], teacher: Path, pose: str | None) -> list[FloatArray]:
     session = Session(teacher, threads=1)
-    return [yunet(session, open_image(path)) for path in paths]
+    heads = PoseTeacher(pose) if pose is not None else None
+    rows = []
+    for path in paths:
+        image = open_image(path)
+        found = yunet(session, image)
+        poses = np.full((len(found), 3), np.nan, np.float32)
+        if heads is not None:
+            poses = heads.poses(image, found[:, 1:5])
+        rows.append(np.concatenate([found, poses], 1))
+    return rows
+
+
+class PoseTeacher:
+    """Yaw, pitch and roll of faces in a photograph.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read or OpenVINO is not installed.
+    """
+
+    def __init__(self, model: Path | str) -> None:
+        try:
+            import openvino as ov
+
+            core = ov.Core()
+            network = core.read_model(str(model))
+            network.reshape({network.inputs[0]: [-1, 3, _POSE_SIDE, _POSE_SIDE]})
+            self._run = core.compile_model(network, "CPU", {"INFERENCE_NUM_THREADS": 1})
+        except ImportError as error:
+            raise ConfigError(
+                "the teacher of pose needs the openvino package: pip install 'vultus[openvino]'"
+            ) from error
+        except RuntimeError as error:
+            raise ConfigError(f"{model}: not a network that openvino reads: {error}") from error
+
+    def poses(self, image: UInt8Array, boxes: FloatArray) -> FloatArray:
+        """Return degrees, float32 (K, 3); NaN where the teacher is not to be believed."""
+        out = np.full((len(boxes), 3), np.nan, np.float32)
+        spans = boxes[:, 2:] - boxes[:, :2]
+        asked = np.flatnonzero(spans.min(1, initial=np.inf) >= _POSE_FROM)
+        if not len(asked):
+            return out
+        crops = np.stack([_crop(image, boxes[i], spans[i]) for i in asked])
+        given = crops[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32)
+        found = {key.any_name: value.reshape(-1) for key, value in self._run(given).items()}
+        # Its pitch has the other sign.
+        angles = np.stack([found["angle_y_fc"], -found["angle_p_fc"], found["angle_r_fc"]], 1)
+        believed = np.abs(angles).max(1) <= _POSE_MOST
+        out[asked[believed]] = angles[believed]
+        return out
+
+
+def _crop(image: UInt8Array, box: FloatArray, span: FloatArray) -> UInt8Array:
+    scale = _POSE_SIDE / (span * (1 + 2 * _POSE_MARGIN))
+    # From pixel centres to pixel centres, by way of edges.
+    shift = -(box[:2] - _POSE_MARGIN * span) * scale + (scale - 1) / 2
+    affine = np.array([[scale[0], 0, shift[0]], [0, scale[1], shift[1]]], np.float64)
+    size = (_POSE_SIDE, _POSE_SIDE)
+    return np.asarray(
+        cv2.warpAffine(image, affine, size, borderMode=cv2.BORDER_REPLICATE), np.uint8
+    )
 
 
 def yunet(session: Session, image: UInt8Array) -> FloatArray:
@@ -127,11 +216,11 @@ def yunet(session: Session, image: UInt8Array) -> FloatArray:
 
 
 def _faces(rows: FloatArray) -> Faces:
-    count = len(rows)
+    posed = np.asarray(np.isfinite(rows[:, 15:]).all(1), np.bool_)
     return Faces(
         rows[:, 1:5],
-        rows[:, 5:].reshape(-1, 5, 2),
-        np.zeros((count, 3), np.float32),
-        np.zeros(count, np.bool_),
+        rows[:, 5:15].reshape(-1, 5, 2),
+        np.where(posed[:, None], rows[:, 15:], 0).astype(np.float32),
+        posed,
         rows[:, 0] < SURE,
     )
