@@ -26,7 +26,6 @@ from vultus.recognition.verification import comparisons, embed
 from vultus.reproduction import Claim, Measurement
 from vultus.reproduction.photos import FRONTAL_LIGHT, lit_crops, photo_crops
 from vultus.reproduction.twins import twin_crops
-from vultus.runtime.cache import default_home
 from vultus.training import load_checkpoint, read_recipe, train
 
 FAR = 1e-2
@@ -227,7 +226,7 @@ class Twins:
 
     def __init__(self, seed: int, budget: dict[str, int], folder: Path) -> None:
         self.seed, self.budget, self.folder = seed, budget, folder
-        kept = default_home() / "crops" if budget["photographs"] else folder
+        kept = photo_crops("lfw").parent if budget["photographs"] else folder
         crops = load_crops(_twins_file(budget["twins"], budget["pictures"], kept))
         trained = people_split(crops.people // 2, SHARE, seed)
         self.file = folder / "twins.safetensors"
