@@ -6,7 +6,6 @@ expectation (Gao et al., "Age Estimation Using Expectation of Label Distribution
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,11 +45,11 @@ class AgeSexData:
     teacher
         ``age-gender-recognition-retail-0013.xml``: labels of the file are left aside, and the
         teacher's are used. Without it, the labels ``age`` and ``sex`` of the file.
-    development
-        Share of the pictures that choose the checkpoint; by the picture's digest, so that copies
-        of a picture are on one side.
     test
-        Share that is neither trained on nor chosen on.
+        Share of the pictures that is neither trained on nor chosen on, see
+        :meth:`~vultus.datasets.crops.LabelledCrops.places`.
+    development
+        Share that chooses the checkpoint.
     """
 
     file: str | None = None
@@ -165,10 +164,11 @@ class AgeSex:
     def data(config: AgeSexSettings, seed: int) -> Data:
         """Return the stream of faces and the development part."""
         crops = labelled(config, seed)
-        part = parts(crops.images, config.data)
         age, male = crops.label("age"), crops.label("male")
-        known = np.isfinite(age) & np.isfinite(male)
-        train, chosen = (np.flatnonzero(known & (part == p)) for p in (0, 1))
+        known, place = np.isfinite(age) & np.isfinite(male), crops.places()
+        seen = config.data.test + config.data.development
+        train = np.flatnonzero(known & (place >= seen))
+        chosen = np.flatnonzero(known & (place >= config.data.test) & (place < seen))
         targets = {"age": age[train], "male": male[train]}
         examples = AugmentedCrops(
             crops.images[train], targets, config.backbone.size, config.augmentation
@@ -222,19 +222,6 @@ def labelled(config: AgeSexSettings, seed: int) -> LabelledCrops:
     return LabelledCrops(
         crops.images, crops.points, {**crops.labels, "age": age, "male": male}, crops.names
     )
-
-
-def parts(images: NDArray[np.uint8], data: AgeSexData) -> NDArray[np.int64]:
-    """Return int (N,): 0 to train on, 1 for development, 2 for the test; equal pictures together.
-
-    The number comes from the picture's own bytes: nothing moves when pictures are added.
-    """
-    digests = (hashlib.blake2b(image.tobytes(), digest_size=4).digest() for image in images)
-    place = np.array([int.from_bytes(digest, "big") for digest in digests]) / 2**32
-    out = np.zeros(len(images), np.int64)
-    out[place < data.development + data.test] = 1
-    out[place < data.test] = 2
-    return out
 
 
 def _taught(

@@ -1,8 +1,8 @@
-"""Commands that run protocols: evaluate lfw, orl, folder."""
+"""Commands that run protocols: evaluate lfw, orl, folder, attributes, expression."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from vultus.evaluation import Report
 
 app = typer.Typer(
-    help="Measure recognition on a data set, by its protocol, with intervals.",
+    help="Measure on a data set, by its protocol, with intervals.",
     no_args_is_help=True,
 )
 
 RootArgument = Annotated[Path, typer.Argument(help="Folder of the data set.", show_default=False)]
+CropsArgument = Annotated[
+    Path, typer.Argument(help="File that 'vultus data crops' wrote.", show_default=False)
+]
 OutOption = Annotated[
     Path | None, typer.Option(help="Folder for report.json, scores.csv.gz and plots.")
 ]
@@ -87,6 +90,59 @@ def folder(
     _run(evaluate_folder, root, out, svg, json, provider, threads, seed=seed)
 
 
+@app.command()
+def attributes(
+    crops: CropsArgument,
+    network: Annotated[str, typer.Option(help="An attribute network of the manifest.")] = "age-sex",
+    test: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the pictures that is measured; 1 for all.")
+    ] = 0.12,
+    out: OutOption = None,
+    svg: SvgOption = False,
+    json: JsonOption = False,
+    provider: ProviderOption = "cpu",
+    threads: ThreadsOption = None,
+) -> None:
+    """Compare age and sex with the labels of aligned crops, by group."""
+    from vultus.attributes.predictor import AttributePredictor
+    from vultus.datasets.crops import load_labelled
+    from vultus.evaluation.attributes import evaluate_attributes
+
+    predictor = AttributePredictor(network, provider, threads)
+    report = evaluate_attributes(load_labelled(crops), predictor, name=crops.name, test=test)
+    _show([report], out, svg, json)
+
+
+@app.command()
+def expression(
+    crops: CropsArgument,
+    sets: Annotated[
+        list[str], typer.Option("--set", help="Set to measure, or SET:SPLIT; repeat for more.")
+    ],
+    network: Annotated[
+        str, typer.Option(help="An expression network of the manifest.")
+    ] = "expression",
+    out: OutOption = None,
+    svg: SvgOption = False,
+    json: JsonOption = False,
+    provider: ProviderOption = "cpu",
+    threads: ThreadsOption = None,
+) -> None:
+    """Compare the seven expressions with the labels of aligned crops, a report per set."""
+    from vultus.datasets.crops import load_labelled
+    from vultus.evaluation.attributes import evaluate_expression
+    from vultus.expression.predictor import ExpressionPredictor
+
+    predictor = ExpressionPredictor(network, provider, threads)
+    wanted = {key: split for key, _, split in (text.partition(":") for text in sets)}
+    _show(
+        evaluate_expression(load_labelled(crops), predictor, name=crops.name, sets=wanted),
+        out,
+        svg,
+        json,
+    )
+
+
 def _run(
     protocol: Callable[..., Report],
     root: Path,
@@ -100,10 +156,27 @@ def _run(
     analyzer = make_analyzer(provider, threads)
     with progress_bar("Embedding", None) as step:
         report = protocol(root, analyzer=analyzer, progress=step, **options)
-    written = report.write(out, suffix=".svg" if svg else ".png") if out else []
+    _show([report], out, svg, json)
+
+
+def _show(reports: Sequence[Report], out: Path | None, svg: bool, json: bool) -> None:
+    """Write and print reports; more than one get a folder each."""
+    written: list[Path] = []
+    for report in reports if out else ():
+        assert out is not None
+        folder = out if len(reports) == 1 else out / report.protocol.replace(", ", "-")
+        written += report.write(folder, suffix=".svg" if svg else ".png")
     if json:
-        print_json(report.to_dict())
+        found = [report.to_dict() for report in reports]
+        print_json(found[0] if len(found) == 1 else found)
         return
+    for report in reports:
+        _print(report)
+    for path in written:
+        typer.echo(path)
+
+
+def _print(report: Report) -> None:
     rows = [
         [name, f"{e.value:.4f}" if e.estimable else "not estimable", _interval(e), e.n, e.note]
         for name, e in report.figures.items()
@@ -111,8 +184,6 @@ def _run(
     table(("figure", "value", "95 % interval", "n", "note"), rows, title=report.protocol)
     facts = [[name, _short(value)] for name, value in {**report.system, **report.facts}.items()]
     table(("", ""), facts)
-    for path in written:
-        typer.echo(path)
 
 
 def _interval(estimate: Any) -> str:

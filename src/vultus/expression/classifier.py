@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -282,13 +281,12 @@ def rendered(data: Rendering, seed: int) -> LabelledCrops:
 
 def set_aside(crops: LabelledCrops, share: float) -> NDArray[np.bool_]:
     """Return bool (N,): whether a picture is for development; a person is on one side only."""
-    people = crops.labels.get("identity", np.full(len(crops), -1))
-    keys = [
-        f"person {person}".encode() if person >= 0 else image.tobytes()
-        for person, image in zip(people, crops.images, strict=True)
-    ]
-    digests = [hashlib.blake2b(key, digest_size=4).digest() for key in keys]
-    places = np.array([int.from_bytes(digest, "big") for digest in digests]) / 2**32
+    places = crops.places()
+    people = crops.labels.get("identity")
+    if people is not None and (people >= 0).any():
+        # Of a person whom we know, the first picture's place decides for all.
+        _, first, who = np.unique(people, return_index=True, return_inverse=True)
+        places = np.where(people >= 0, places[first][who], places)
     chosen: NDArray[np.bool_] = places < share
     return chosen
 
