@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -86,11 +86,14 @@ def photos(astronaut: np.ndarray, grace_hopper: np.ndarray) -> Callable[[str, in
 
 
 class ServerProcess:
-    """``vultus serve`` in another process, on a free port of the loopback interface."""
+    """``vultus serve`` in another process, on a free port of the loopback interface.
 
-    def __init__(self, *options: str) -> None:
+    ``wrapper`` is a command that runs another one, whose words follow its own.
+    """
+
+    def __init__(self, *options: str, wrapper: Sequence[str] = ()) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "vultus", "serve", "--port", "0", *options],
+            [*wrapper, sys.executable, "-m", "vultus", "serve", "--port", "0", *options],
             stderr=subprocess.PIPE,
             text=True,
             env=os.environ | {"VULTUS_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
@@ -128,10 +131,9 @@ def start_server(analyzer: object, key_file: Path) -> Iterator[Callable[..., Ser
     """Return a maker of server processes with the default networks."""
     started: list[ServerProcess] = []
 
-    def start(galleries: Path, *options: str) -> ServerProcess:
-        started.append(
-            ServerProcess("--galleries", str(galleries), "--key", str(key_file), *options)
-        )
+    def start(galleries: Path, *options: str, wrapper: Sequence[str] = ()) -> ServerProcess:
+        places = ("--galleries", str(galleries), "--key", str(key_file))
+        started.append(ServerProcess(*places, *options, wrapper=wrapper))
         return started[-1]
 
     yield start
