@@ -221,6 +221,7 @@ class Bench:
             "steps": int(self.budget["steps"]),
             "optimizer": {"name": "adagrad", "lr": 0.05},
             "schedule": {"name": "step", "milestones": [0.7], "gamma": 0.2},
+            "channels_last": True,
             "config": {
                 "data": data | ({"identities": identities} if identities else {}),
                 "network": "backbone",

@@ -147,6 +147,7 @@ def fit(
         "optimizer": {"name": "adamw", "lr": 3e-3, "weight_decay": 5e-4},
         "schedule": {"name": "cosine", "warmup": min(20, steps - 1)},
         "clip": 5.0,
+        "channels_last": True,
         "config": {
             "data": data | {"size": size},
             "backbone": {"name": "smallnet", "size": size, "dim": 128, "width": WIDTH},
