@@ -123,8 +123,8 @@ budgets: dict[str, dict[str, Any]] = {
         "planes": [2, 4, 4, 4], "stem": 4, "head": 8, "fine": 4,
     },
     "cpu": {
-        "steps": 240, "batch": 24, "canvas": 64, "size": 96, "train": 1400, "test": 160,
-        "people": 120, "planes": [8, 12, 16, 24], "stem": 12, "head": 32, "fine": 12,
+        "steps": 160, "batch": 16, "canvas": 48, "size": 64, "train": 600, "test": 120,
+        "people": 80, "planes": [8, 12, 16, 24], "stem": 12, "head": 32, "fine": 12,
     },
     "gpu": {
         "steps": 8000, "batch": 32, "canvas": 257, "size": 256, "train": 10000, "test": 1000,

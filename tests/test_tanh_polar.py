@@ -114,6 +114,13 @@ def test_a_large_face_is_averaged_before_it_is_sampled():
     assert np.abs(inside - 127).max() <= 6
 
 
+def test_outside_the_picture_is_filled():
+    image = np.full((100, 100, 3), 200, np.uint8)
+    polar = warp_polar(image, np.array([80, 80, 120, 120]), (64, 64), fill=128)[0]
+    assert polar[0, 45].tolist() == [128, 128, 128]
+    assert polar[40, 45].tolist() == [200, 200, 200]
+
+
 def test_outside_the_picture_is_black_and_beyond_the_map_is_zero():
     image = np.full((100, 100, 3), 200, np.uint8)
     polar = warp_polar(image, np.array([80, 80, 120, 120]), (64, 64))[0]

@@ -134,6 +134,7 @@ def warp_polar(
     angles: ArrayLike = 0.0,
     *,
     keep_aspect: bool = True,
+    fill: int = 0,
 ) -> UInt8Array:
     """Return the tanh-polar pictures of the faces of one picture.
 
@@ -145,10 +146,12 @@ def warp_polar(
         uint8 RGB (H', W', 3).
     boxes, size, angles, keep_aspect
         As in :func:`polar_points`.
+    fill
+        Grey level outside the picture.
 
     Returns
     -------
-    uint8 (N, H, W, 3); black outside the picture.
+    uint8 (N, H, W, 3).
 
     Raises
     ------
@@ -164,7 +167,10 @@ def warp_polar(
         part, local = _reduced(image, box, size)
         points = polar_points(local, size, float(angle), keep_aspect=keep_aspect)[0] - 0.5
         x, y = points[..., 0], points[..., 1]
-        cv2.remap(part, x, y, cv2.INTER_LINEAR, dst=face, borderMode=cv2.BORDER_CONSTANT)
+        border = (fill, fill, fill)
+        cv2.remap(
+            part, x, y, cv2.INTER_LINEAR, face, borderMode=cv2.BORDER_CONSTANT, borderValue=border
+        )
     return out
 
 

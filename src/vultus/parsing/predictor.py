@@ -18,6 +18,8 @@ from vultus.tanh_polar import warp_polar, with_ratio
 #: The network used where none is named.
 DEFAULT = "rtnet-parsing"
 
+#: Grey level outside the picture: zero once it is normalised, as in training.
+_FILL = 128
 #: Faces that are run together, which bounds memory.
 _CHUNK = 32
 #: Shares of the parts are counted on a square of this many sides of the box and of cells.
@@ -99,7 +101,7 @@ class ParsingPredictor:
         ----------
         crops
             uint8 RGB (N, H, W, 3) of :attr:`size`, as :func:`vultus.tanh_polar.warp_polar` makes
-            them of boxes brought to :attr:`ratio`.
+            them, filled with 128, of boxes brought to :attr:`ratio`.
 
         Raises
         ------
@@ -144,7 +146,7 @@ class ParsingPredictor:
         regions = [with_ratio(group, self.ratio) for group in boxes]
         pairs = zip(images, regions, strict=True)
         polar = self.predict(np.concatenate([_none(self.size)] + [
-            warp_polar(image, group, self.size) for image, group in pairs if len(group)
+            warp_polar(image, group, self.size, fill=_FILL) for image, group in pairs if len(group)
         ]))  # fmt: skip
         maps = iter(polar)
         return [[_parts(next(maps), box) for box in group] for group in regions]
