@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vultus.cli.output import (
+    DetectorOption,
     JsonOption,
     ProviderOption,
     ThreadsOption,
@@ -43,6 +44,7 @@ def lfw(
         int | None,
         typer.Option(min=1, max=2, help="1 development, 2 reporting; 2 where its list is there."),
     ] = None,
+    detector: DetectorOption = None,
     out: OutOption = None,
     svg: SvgOption = False,
     json: JsonOption = False,
@@ -52,7 +54,42 @@ def lfw(
     """Verify the pairs of Labeled Faces in the Wild, detection included."""
     from vultus.evaluation import evaluate_lfw
 
-    _run(evaluate_lfw, root, out, svg, json, provider, threads, view=view)
+    _run(evaluate_lfw, root, out, svg, json, provider, threads, detector, view=view)
+
+
+@app.command()
+def scenes(
+    root: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder with faces.csv, or an XML file of dlib's tool.", show_default=False
+        ),
+    ],
+    detector: Annotated[list[str], typer.Option(help="Detector to measure; repeat for more.")] = [
+        "blazeface"
+    ],  # noqa: B006 - typer copies it
+    judge: Annotated[
+        Path | None, typer.Option(help="YuNet as ONNX: finds faces that nobody annotated.")
+    ] = None,
+    out: OutOption = None,
+    svg: SvgOption = False,
+    json: JsonOption = False,
+    provider: ProviderOption = "cpu",
+    threads: ThreadsOption = None,
+) -> None:
+    """Count the faces of photographs that detectors find, and their false boxes."""
+    from vultus.detection import Detector
+    from vultus.evaluation.scenes import evaluate_scenes, yunet_judge
+
+    known = {name: Detector(name, provider, threads) for name in detector}
+    with progress_bar("Looking", None) as step:
+        reports = evaluate_scenes(
+            root,
+            detectors=known,
+            judge=None if judge is None else yunet_judge(judge, threads),
+            progress=step,
+        )
+    _show(reports, out, svg, json)
 
 
 @app.command()
@@ -151,9 +188,10 @@ def _run(
     json: bool,
     provider: str,
     threads: int | None,
+    detector: str | None = None,
     **options: Any,
 ) -> None:
-    analyzer = make_analyzer(provider, threads)
+    analyzer = make_analyzer(provider, threads, detector)
     with progress_bar("Embedding", None) as step:
         report = protocol(root, analyzer=analyzer, progress=step, **options)
     _show([report], out, svg, json)

@@ -20,12 +20,25 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard
 ProviderOption = Annotated[
     str, typer.Option(help="Where networks run: cpu, cuda, openvino. Never replaced silently.")
 ]
+DetectorOption = Annotated[
+    str | None,
+    typer.Option(help="Which detector: blazeface, dlib-frontal; blazeface if not given."),
+]
 ThreadsOption = Annotated[
     int | None, typer.Option(min=1, help="Threads per network; the runtime's choice if not given.")
 ]
 CalibrationOption = Annotated[
     Path | None,
     typer.Option(help="Thresholds measured by 'vultus calibrate', instead of the packaged ones."),
+]
+MinQualityOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0, max=1, help="Refuse faces of a lower overall quality; the measured one if not given."
+    ),
+]
+NoQualityGateOption = Annotated[
+    bool, typer.Option("--no-quality-gate", help="Take faces of any quality.")
 ]
 SourcesArgument = Annotated[
     list[Path], typer.Argument(help="Pictures and folders of pictures.", show_default=False)
@@ -127,6 +140,17 @@ def table(columns: Iterable[str], rows: Iterable[Sequence[Any]], title: str | No
     # Wide enough for scripts, where there is no terminal to ask for its width.
     console = Console() if sys.stdout.isatty() else Console(width=160)
     console.print(out)
+
+
+def least_quality(min_quality: float | None, no_gate: bool) -> float | None:
+    """Return the threshold of the quality gate, or None for none."""
+    from vultus.quality.gate import MIN_QUALITY
+
+    if no_gate and min_quality is not None:
+        fail("give --min-quality or --no-quality-gate, not both")
+    if no_gate:
+        return None
+    return MIN_QUALITY if min_quality is None else min_quality
 
 
 def pictures(paths: list[Path]) -> list[Path]:

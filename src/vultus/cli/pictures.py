@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +13,7 @@ from vultus.cli.output import (
     FAILED,
     SKIPPED,
     CalibrationOption,
+    DetectorOption,
     JsonOption,
     ProviderOption,
     SourcesArgument,
@@ -40,6 +42,7 @@ SubjectOption = Annotated[
 def detect(
     sources: SourcesArgument,
     draw: DrawOption = None,
+    detector: DetectorOption = None,
     json: JsonOption = False,
     provider: ProviderOption = "cpu",
     threads: ThreadsOption = None,
@@ -48,7 +51,7 @@ def detect(
 
     With --json, one JSON document per picture and line.
     """
-    _report(make_analyzer(provider, threads), sources, draw, json, embed=False)
+    _report(make_analyzer(provider, threads), sources, draw, json)
 
 
 def analyze(
@@ -58,14 +61,28 @@ def analyze(
     templates: Annotated[
         bool, typer.Option(help="Include the templates (biometric data) in the JSON.")
     ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Run these predictors and what they need; repeatable."),
+    ] = None,
+    skip: Annotated[
+        list[str] | None, typer.Option(help="Do not run these predictors; repeatable.")
+    ] = None,
     provider: ProviderOption = "cpu",
     threads: ThreadsOption = None,
 ) -> None:
     """Find faces and say everything that is known of them.
 
-    With --json, one JSON document per picture and line.
+    With --json, one JSON document per picture and line. Predictors: landmarks, pose, quality,
+    embedding.
     """
-    _report(make_analyzer(provider, threads), sources, draw, json, embed=True, templates=templates)
+    from vultus.predictors import EMBEDDING, choose
+
+    # Templates are shown in JSON only, and there only where they are asked for.
+    unseen = () if templates else (EMBEDDING,)
+    fields = choose(only, {*(skip or ()), *unseen} - set(only or ()))
+    analyzer = make_analyzer(provider, threads)
+    _report(analyzer, sources, draw, json, fields=fields, templates=templates)
 
 
 def embed(
@@ -147,11 +164,13 @@ def verify(
         raise typer.Exit(FAILED)
 
 
-def make_analyzer(provider: str, threads: int | None) -> Analyzer:
+def make_analyzer(provider: str, threads: int | None, detector: str | None = None) -> Analyzer:
     """Build an analyzer from the command line's options."""
     from vultus.analysis import Analyzer
+    from vultus.detection import Detector
 
-    return Analyzer(provider=provider, threads=threads)
+    found = None if detector is None else Detector(detector, provider, threads)
+    return Analyzer(detector=found, provider=provider, threads=threads)
 
 
 def parse_subject(name: str) -> Subject:
@@ -169,13 +188,16 @@ def _report(
     draw: Path | None,
     json: bool,
     *,
-    embed: bool,
+    fields: Sequence[str] = (),
     templates: bool = False,
 ) -> None:
     found = pictures(sources)
     rows: list[list[object]] = []
     skipped = 0
-    stream = analyzer.stream(found, embed=embed, keep_images=draw is not None)
+    shown = [field for field in fields if field in _SHOWN]
+    stream = analyzer.stream(
+        found, embed="embedding" in fields, fields=fields, keep_images=draw is not None
+    )
     names = drawn_names(found)
     for path, result in zip(found, track(stream, "Looking for faces", len(found)), strict=True):
         skipped += _note_error(result)
@@ -184,9 +206,9 @@ def _report(
         if json:
             print_line(result.to_dict(embedding=templates))
         elif result.error is None:
-            rows += _rows(result)
+            rows += _rows(result, shown)
     if not json:
-        table(("picture", "face", "score", "x1", "y1", "x2", "y2", "px high"), rows)
+        table((*_COLUMNS, *(_SHOWN[field][0] for field in shown)), rows)
         if draw:
             typer.echo(f"pictures drawn in {draw}")
     _exit(skipped, len(found))
@@ -217,11 +239,25 @@ def draw_analysis(path: Path, result: Analysis, labels: list[str] | None = None)
     save_image(path, draw_faces(result.image, result.faces, labels))
 
 
-def _rows(result: Analysis) -> list[list[object]]:
+_COLUMNS = ("picture", "face", "score", "x1", "y1", "x2", "y2", "px high")
+
+#: Fields that have a column in the table of faces: its heading, and what stands there.
+_SHOWN: Mapping[str, tuple[str, Callable[[Any], str]]] = {
+    "pose": ("yaw pitch roll", lambda p: f"{p.yaw:.0f} {p.pitch:.0f} {p.roll:.0f}"),
+    "quality": ("quality", lambda q: _worded(q)),
+}
+
+
+def _worded(quality: Mapping[str, Any]) -> str:
+    return ". ".join([f"{100 * quality['overall']:.0f} of 100", *quality["reasons"]])
+
+
+def _rows(result: Analysis, shown: Sequence[str] = ()) -> list[list[object]]:
     if not result.faces:
-        return [[result.source, "none", "", "", "", "", "", ""]]
+        return [[result.source, "none", *[""] * (len(_COLUMNS) - 2 + len(shown))]]
     return [
         [result.source, i, face.score, *(round(float(v)) for v in face.box), round(face.height)]
+        + [_SHOWN[field][1](getattr(face, field)) for field in shown]
         for i, face in enumerate(result.faces)
     ]
 

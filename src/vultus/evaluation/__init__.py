@@ -5,5 +5,13 @@ from vultus.evaluation.folder import evaluate_folder
 from vultus.evaluation.identification import evaluate_orl
 from vultus.evaluation.lfw import evaluate_lfw
 from vultus.evaluation.report import Report
+from vultus.evaluation.scenes import evaluate_scenes
 
-__all__ = ["Report", "calibrate_people", "evaluate_folder", "evaluate_lfw", "evaluate_orl"]
+__all__ = [
+    "Report",
+    "calibrate_people",
+    "evaluate_folder",
+    "evaluate_lfw",
+    "evaluate_orl",
+    "evaluate_scenes",
+]
