@@ -10,15 +10,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from vultus.detection import Detector, central, largest
 from vultus.detection.predictor import DEFAULT as DEFAULT_DETECTOR
 from vultus.detection.predictor import DETECTORS
 from vultus.errors import ImageError, NoFaceError
 from vultus.faces import Embedding, Face
-from vultus.geometry import UInt8Array, align
+from vultus.geometry import UInt8Array
 from vultus.images import Limits, describe, open_image
+from vultus.predictors import EMBEDDING, PREDICTORS, FaceBatch, Predict, Predictors, choose
 from vultus.recognition import Embedder
 
 Subject = Literal["largest", "central", "only"]
@@ -80,6 +79,9 @@ class Analyzer:
         Threads per network; None lets the runtime choose.
     limits
         What pictures are refused before they are decoded.
+    predictors
+        Ready-made predictors by field, in place of those of :data:`vultus.predictors.PREDICTORS`,
+        which are built when their field is first asked for.
     """
 
     def __init__(
@@ -90,10 +92,13 @@ class Analyzer:
         provider: str = "cpu",
         threads: int | None = None,
         limits: Limits | None = None,
+        predictors: Mapping[str, Predict] | None = None,
     ) -> None:
         self.detector = detector or Detector(DEFAULT_DETECTOR, provider, threads)
         self.embedder = embedder or Embedder(DEFAULT_EMBEDDER, provider, threads)
         self.limits = limits or Limits()
+        known: dict[str, Predict] = {EMBEDDING: self._embed} | dict(predictors or {})
+        self._predictors = Predictors(provider, threads, known)
 
     def open(self, source: Any) -> UInt8Array:
         """Return the picture as uint8 RGB (H, W, 3); raise :class:`ImageError`."""
@@ -104,13 +109,32 @@ class Analyzer:
         return self.detector.detect(self.open(source))
 
     def analyze(self, source: Any) -> list[Face]:
-        """Return the faces of one picture with every field that this analyzer computes."""
+        """Return the faces of one picture with every field that a predictor fills."""
         image = self.open(source)
-        return self.embed_faces(image, self.detector.detect(image))
+        return self.fill([image], [self.detector.detect(image)], choose())[0]
 
     def embed_faces(self, image: UInt8Array, faces: Iterable[Face]) -> list[Face]:
         """Return the faces of one picture with their templates."""
-        return self._embed_many([image], [list(faces)])[0]
+        return self.fill([image], [list(faces)], [EMBEDDING])[0]
+
+    def fill(
+        self, images: Sequence[UInt8Array], faces: Sequence[Sequence[Face]], fields: Sequence[str]
+    ) -> list[list[Face]]:
+        """Return the faces of several pictures with further fields, computed in batches.
+
+        Parameters
+        ----------
+        images
+            uint8 RGB (H, W, 3) each.
+        faces
+            The faces of each picture.
+        fields
+            Names in an order in which each finds what it needs, as of
+            :func:`vultus.predictors.choose`.
+        """
+        batch = FaceBatch(images, faces)
+        self._predictors.run(fields, batch)
+        return batch.groups()
 
     def embed_subject(self, source: Any, subject: Subject = "largest") -> Face:
         """Return the face that the picture is about, with its template.
@@ -135,6 +159,7 @@ class Analyzer:
         sources: Iterable[Any],
         *,
         embed: bool = True,
+        fields: Iterable[str] = (),
         keep_images: bool = False,
         subject: Subject | None = None,
     ) -> Iterator[Analysis]:
@@ -147,17 +172,20 @@ class Analyzer:
         ----------
         embed
             Whether to compute templates.
+        fields
+            Further fields to compute, names of :mod:`vultus.predictors`; what they need comes too.
         keep_images
             Whether each result carries its picture.
         subject
             Keep only the face that each picture is about; a picture without it yields ``error``.
         """
+        wanted = choose([*fields, EMBEDDING] if embed else fields)
         pending = iter(sources)
         with ThreadPoolExecutor(max_workers=2) as pool:
             while chunk := list(islice(pending, CHUNK)):
                 pictures = list(pool.map(self._try_open, chunk))
                 names = [name_of(source) for source in chunk]
-                found = self._chunk(names, pictures, subject, embed)
+                found = self._chunk(names, pictures, subject, wanted)
                 for name, picture, faces in zip(names, pictures, found, strict=True):
                     if isinstance(picture, str):
                         yield Analysis(name, 0, 0, error=picture)
@@ -177,7 +205,7 @@ class Analyzer:
         names: list[str],
         pictures: list[UInt8Array | str],
         subject: Subject | None,
-        embed: bool,
+        wanted: Sequence[str],
     ) -> list[list[Face] | str]:
         """Return per picture its faces, or the reason why there are none to return."""
         images = {i: p for i, p in enumerate(pictures) if not isinstance(p, str)}
@@ -192,9 +220,8 @@ class Analyzer:
                 faces[i] = [choose_subject(detected, image.shape[:2], subject, names[i])]
             except NoFaceError as error:
                 reasons[i] = str(error).removeprefix(f"{names[i]}: ")
-        if embed:
-            embedded = self._embed_many([images[i] for i in faces], list(faces.values()))
-            faces = dict(zip(faces, embedded, strict=True))
+        filled = self.fill([images[i] for i in faces], list(faces.values()), wanted)
+        faces = dict(zip(faces, filled, strict=True))
         return [faces.get(i, reasons.get(i, "")) for i in range(len(pictures))]
 
     def _try_open(self, source: Any) -> UInt8Array | str:
@@ -203,21 +230,9 @@ class Analyzer:
         except ImageError as error:
             return error.reason
 
-    def _embed_many(self, images: list[UInt8Array], faces: list[list[Face]]) -> list[list[Face]]:
-        template = self.embedder.template
-        crops = [
-            align(image, [face.keypoints for face in group], template)
-            for image, group in zip(images, faces, strict=True)
-            if group
-        ]
-        if not crops:
-            return faces
-        vectors = iter(self.embedder.predict(np.concatenate(crops)))
-        space = self.embedder.space
-        return [
-            [face.replace(embedding=Embedding(next(vectors), space)) for face in group]
-            for group in faces
-        ]
+    def _embed(self, batch: FaceBatch) -> list[Embedding]:
+        vectors = self.embedder.predict(batch.crops(self.embedder.template))
+        return [Embedding(vector, self.embedder.space) for vector in vectors]
 
 
 def name_of(source: Any) -> str:
@@ -229,7 +244,8 @@ def default_weights() -> tuple[str, ...]:
     """Return the ids of the weights that an analyzer uses by default, loading none of them."""
     module, name = DETECTORS[DEFAULT_DETECTOR]
     detector: tuple[str, ...] = getattr(importlib.import_module(module), name).weights
-    return (*detector, DEFAULT_EMBEDDER)
+    others = [weight for entry in PREDICTORS.values() for weight in entry.weights]
+    return tuple(dict.fromkeys((*detector, DEFAULT_EMBEDDER, *others)))
 
 
 def choose_subject(faces: list[Face], shape: Sequence[int], subject: Subject, source: str) -> Face:

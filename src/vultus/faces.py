@@ -126,7 +126,7 @@ class Face:
     pose
         Head rotation.
     quality
-        Overall score in [0, 1] and components by name.
+        ``overall`` score and components by name, in [0, 1]; ``reasons``, a list of sentences.
     liveness
         Probability in [0, 1] that the presentation is bona fide, with its decision.
     embedding
@@ -145,7 +145,7 @@ class Face:
     keypoints: FloatArray
     landmarks: FloatArray = _UNSET
     pose: Pose = _UNSET
-    quality: Mapping[str, float] = _UNSET
+    quality: Mapping[str, Any] = _UNSET
     liveness: Mapping[str, Any] = _UNSET
     embedding: Embedding = _UNSET
     expression: Mapping[str, float] = _UNSET
@@ -288,7 +288,7 @@ def flatten(face: Face) -> dict[str, Any]:
                 row[f"landmark_{i:02d}_x"], row[f"landmark_{i:02d}_y"] = x, y
             continue
         for key, value in _plain(getattr(face, field)).items():
-            row[f"{field}_{key}"] = value
+            row[f"{field}_{key}"] = " | ".join(value) if isinstance(value, list) else value
     return row
 
 

@@ -17,6 +17,7 @@ from vultus.errors import ConfigError
 from vultus.faces import Face
 from vultus.gallery import Enrolment, EnrolReport, Gallery, Match
 from vultus.gallery.clustering import cluster as cluster_templates
+from vultus.quality.gate import MIN_QUALITY, checked, refusal
 from vultus.recognition.calibration import Calibration
 from vultus.verbs import calibration_of
 
@@ -45,6 +46,7 @@ def enroll(
     pictures: Iterable[tuple[Path, str]],
     *,
     subject: Subject = "largest",
+    min_quality: float | None = MIN_QUALITY,
     analyzer: Analyzer | None = None,
     progress: Callable[[Analysis], None] | None = None,
 ) -> Enrolled:
@@ -59,20 +61,25 @@ def enroll(
         Path and person's name.
     subject
         Which face is meant where a picture shows several.
+    min_quality
+        Faces of a lower overall quality are refused; None takes all.
     progress
         Called with each analysed picture.
 
     Returns
     -------
     Enrolled
-        Counts, and the pictures that were skipped because they could not be read or show no face.
+        Counts, and the pictures that were skipped because they could not be read, show no face, or
+        are not good enough; for these the reason says what to do.
     """
+    least = checked(min_quality)
     analyzer = analyzer or Analyzer()
     skipped: list[tuple[str, str]] = []
 
     def enrolments() -> Iterator[Enrolment]:
         pairs = list(pictures)
-        stream = analyzer.stream((path for path, _ in pairs), subject=subject)
+        fields = () if least is None else ("quality",)
+        stream = analyzer.stream((path for path, _ in pairs), fields=fields, subject=subject)
         for (path, person), found in zip(pairs, stream, strict=True):
             if progress:
                 progress(found)
@@ -80,13 +87,17 @@ def enroll(
                 skipped.append((found.source, found.error))
                 continue
             face = found.faces[0]
+            if least is not None and (why := refusal(face.quality, least)):
+                skipped.append((found.source, why))
+                continue
             yield Enrolment(
                 person=person,
                 template=face.embedding,
                 source=str(path),
                 source_digest=hashlib.sha256(path.read_bytes()).hexdigest(),
                 box=tuple(face.box.tolist()),
-                metadata={"score": face.score, "detector": analyzer.detector.name},
+                metadata={"score": face.score, "detector": analyzer.detector.name}
+                | ({} if least is None else {"quality": face.quality["overall"]}),
             )
 
     report = gallery.enroll(enrolments())
@@ -152,17 +163,29 @@ def search_threshold(
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """Who a face is: ``person`` is None where nobody enrolled is similar enough."""
+    """Who a face is: ``person`` is None where nobody enrolled is similar enough.
+
+    ``refused`` says why a face was not searched for; it is None where it was.
+    """
 
     face: Face
     person: str | None
     similarity: float | None
     candidates: tuple[Match, ...]
+    refused: str | None = None
+
+    @property
+    def decision(self) -> str:
+        """``known``, ``unknown`` or ``refused``."""
+        if self.refused is not None:
+            return "refused"
+        return "known" if self.person is not None else "unknown"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON, without the template."""
         return {
-            "decision": "known" if self.person is not None else "unknown",
+            "decision": self.decision,
+            "reason": self.refused,
             "person": self.person,
             "similarity": self.similarity,
             "candidates": [
@@ -179,31 +202,38 @@ def identify(
     threshold: SearchThreshold,
     *,
     k: int = 3,
+    min_quality: float | None = MIN_QUALITY,
     keep_images: bool = False,
     analyzer: Analyzer | None = None,
 ) -> Iterator[tuple[Analysis, list[Identified]]]:
     """Say who is in many pictures, every face; open set, so the answer may be unknown.
+
+    Parameters
+    ----------
+    min_quality
+        Faces of a lower overall quality are not searched for; None searches for all.
 
     Yields
     ------
     tuple of Analysis and list of Identified
         In the order of the sources; with an error there are no faces.
     """
+    least = checked(min_quality)
+    fields = () if least is None else ("quality",)
     analyzer = analyzer or Analyzer()
-    for found in analyzer.stream(sources, keep_images=keep_images):
-        if not found.faces:
-            yield found, []
-            continue
-        answers = gallery.identify(
-            [face.embedding for face in found.faces], threshold=threshold.value, k=k
-        )
-        yield (
-            found,
-            [
-                Identified(face, answer.person, answer.similarity, tuple(answer.candidates))
-                for face, answer in zip(found.faces, answers, strict=True)
-            ],
-        )
+    for found in analyzer.stream(sources, fields=fields, keep_images=keep_images):
+        refused = [None if least is None else refusal(f.quality, least) for f in found.faces]
+        passed = [f for f, why in zip(found.faces, refused, strict=True) if why is None]
+        vectors = [face.embedding for face in passed]
+        answers = iter(gallery.identify(vectors, threshold=threshold.value, k=k) if vectors else ())
+        rows = []
+        for face, why in zip(found.faces, refused, strict=True):
+            if why is not None:
+                rows.append(Identified(face, None, None, (), why))
+                continue
+            a = next(answers)
+            rows.append(Identified(face, a.person, a.similarity, tuple(a.candidates)))
+        yield found, rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Any
 from vultus.analysis import Analysis, Analyzer, Subject, name_of
 from vultus.errors import ConfigError, SpaceMismatchError
 from vultus.faces import Face
+from vultus.predictors import EMBEDDING, choose
 from vultus.recognition.calibration import Calibration, find_calibration, read_calibration
 
 #: False match rate at which ``verify`` decides unless told otherwise.
@@ -128,10 +129,30 @@ def detect(sources: Iterable[Any], *, analyzer: Analyzer | None = None) -> Itera
 
 
 def analyze(
-    sources: Iterable[Any], *, keep_images: bool = False, analyzer: Analyzer | None = None
+    sources: Iterable[Any],
+    *,
+    only: Iterable[str] | None = None,
+    skip: Iterable[str] = (),
+    keep_images: bool = False,
+    analyzer: Analyzer | None = None,
 ) -> Iterator[Analysis]:
-    """Find faces in many pictures and compute everything that the analyzer knows of them."""
-    return (analyzer or Analyzer()).stream(sources, keep_images=keep_images)
+    """Find faces in many pictures and compute everything that is known of them.
+
+    Parameters
+    ----------
+    only, skip
+        Predictors to run, or not to run: names of :data:`vultus.predictors.NAMES`. What one needs
+        of another is computed with it.
+
+    Raises
+    ------
+    ConfigError
+        If a name is unknown, or what is skipped is needed.
+    """
+    fields = choose(only, skip)
+    return (analyzer or Analyzer()).stream(
+        sources, embed=EMBEDDING in fields, fields=fields, keep_images=keep_images
+    )
 
 
 def embed(

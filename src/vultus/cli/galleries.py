@@ -14,10 +14,13 @@ from vultus.cli.output import (
     SKIPPED,
     CalibrationOption,
     JsonOption,
+    MinQualityOption,
+    NoQualityGateOption,
     ProviderOption,
     SourcesArgument,
     ThreadsOption,
     fail,
+    least_quality,
     note,
     pictures,
     print_json,
@@ -59,23 +62,32 @@ def enroll(
     ] = None,
     key: KeyOption = None,
     subject: SubjectOption = "largest",
+    min_quality: MinQualityOption = None,
+    no_quality_gate: NoQualityGateOption = False,
     json: JsonOption = False,
     provider: ProviderOption = "cpu",
     threads: ThreadsOption = None,
 ) -> None:
     """Add people to a gallery, making it if need be.
 
-    Running it again changes nothing, so an interrupted enrolment is simply run again.
+    Running it again changes nothing, so an interrupted enrolment is simply run again. Pictures
+    that are not good enough are skipped, with what to do about them.
     """
     from vultus import people
 
+    least = least_quality(min_quality, no_quality_gate)
     found = pictures(sources)
     analyzer = make_analyzer(provider, threads)
     store = _open_or_create(gallery, key, analyzer.embedder.space, analyzer.embedder.dim)
     named = [(path, person) for path in found] if person else people.people_of(found)
     with progress_bar("Enrolling", len(found)) as step:
         done = people.enroll(
-            store, named, subject=parse_subject(subject), analyzer=analyzer, progress=step
+            store,
+            named,
+            subject=parse_subject(subject),
+            min_quality=least,
+            analyzer=analyzer,
+            progress=step,
         )
     report = done.report
     if json:
@@ -107,17 +119,20 @@ def identify(
     calibration: CalibrationOption = None,
     candidates: Annotated[int, typer.Option(min=1, help="People to list for each face.")] = 3,
     draw: DrawOption = None,
+    min_quality: MinQualityOption = None,
+    no_quality_gate: NoQualityGateOption = False,
     json: JsonOption = False,
     provider: ProviderOption = "cpu",
     threads: ThreadsOption = None,
 ) -> None:
-    """Say who is in the pictures; the answer may be unknown.
+    """Say who is in the pictures; the answer may be unknown, or refused for its quality.
 
     With --json, one JSON document per picture and line.
     """
     from vultus import people
     from vultus.verbs import calibration_of
 
+    least = least_quality(min_quality, no_quality_gate)
     found = pictures(sources)
     analyzer = make_analyzer(provider, threads)
     store = _open(gallery, key, analyzer.embedder.space)
@@ -126,7 +141,13 @@ def identify(
     )
     names, rows, skipped = drawn_names(found), [], []
     answers = people.identify(
-        store, found, limit, k=candidates, keep_images=draw is not None, analyzer=analyzer
+        store,
+        found,
+        limit,
+        k=candidates,
+        min_quality=least,
+        keep_images=draw is not None,
+        analyzer=analyzer,
     )
     with progress_bar("Identifying", len(found)) as step:
         for path, (result, faces) in zip(found, answers, strict=True):
@@ -140,14 +161,15 @@ def identify(
                     outcome = {"error": result.error}
                 print_line(entry | outcome)
             rows += [
-                [result.source, i, face.person or "unknown", face.similarity]
+                [result.source, i, face.person or face.decision, face.similarity or "",
+                 face.refused or ""]
                 for i, face in enumerate(faces)
-            ]
+            ]  # fmt: skip
             if draw:
-                labels = [face.person or "unknown" for face in faces]
+                labels = [face.person or face.decision for face in faces]
                 draw_analysis(draw / names[path], result, labels)
     if not json:
-        table(("picture", "face", "person", "similarity"), rows)
+        table(("picture", "face", "person", "similarity", "why not"), rows)
         rate = "no measured rate" if limit.fpir is None else f"expected FPIR {limit.fpir:.2g}"
         typer.echo(
             f"threshold {limit.value:.3f}: {rate} among {limit.enrolled} templates"

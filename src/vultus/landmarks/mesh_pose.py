@@ -65,11 +65,11 @@ def head_pose(points: ArrayLike, depth: ArrayLike) -> FloatArray:
     u, _, v = np.linalg.svd(covariance)
     # Without this the best map may be a reflection.
     u[:, :, 2] *= np.sign(np.linalg.det(u @ v))[:, None]
-    return _angles(u @ v)
+    return angles_of(u @ v)
 
 
-def _angles(rotations: NDArray[np.float64]) -> FloatArray:
-    """Invert :func:`vultus.geometry.head_rotation` for yaw between -90 and 90 degrees."""
+def angles_of(rotations: NDArray[np.float64]) -> FloatArray:
+    """Return the angles (N, 3) of :func:`vultus.geometry.head_rotation`, yaw within 90 degrees."""
     yaw = np.arcsin(np.clip(-rotations[:, 0, 2], -1, 1))
     pitch = np.arctan2(rotations[:, 1, 2], rotations[:, 2, 2])
     roll = np.arctan2(-rotations[:, 0, 1], rotations[:, 0, 0])

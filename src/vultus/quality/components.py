@@ -3,8 +3,8 @@
 Each is a number in [0, 1], higher is better; the standard's 0 to 100 is a hundred times that. Image
 measures look at the aligned crop of :data:`TEMPLATE`, geometric ones at the 68 landmarks and at the
 pose. A raw measure becomes a component by the logistic curve of :data:`CURVES`, the function of the
-standard; its parameters are ours, fitted by ``python -m vultus.quality fit`` on rendered heads
-under known changes.
+standard; its parameters are ours, fitted by ``python benchmarks/quality.py curves`` on rendered
+heads under known changes.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def raw_measures(crops: UInt8Array, geometry: Geometry, sizes: ArrayLike) -> dic
     planes = Planes.of(crops)
     eyes, mouth = visibility(planes)
     ratios = face_ratios(in_crop(geometry))
-    turned = np.cos(np.radians(geometry.pose[:, 0]))
+    turned = np.maximum(np.cos(np.radians(geometry.pose[:, 0])), 0.25).astype(np.float32)
     return {
         **_angles(geometry.pose),
         **exposure(planes.luminance),
@@ -140,14 +140,14 @@ def raw_measures(crops: UInt8Array, geometry: Geometry, sizes: ArrayLike) -> dic
         "eyes_open": ratios["eye_aperture"],
         "mouth_closed": ratios["mouth_opening"],
         "expression_neutrality": strangeness(ratios),
-        "inter_eye_distance": geometry.eye_distance / np.maximum(turned, 0.25),
+        "inter_eye_distance": geometry.eye_distance / turned,
         "head_in_frame": in_frame(geometry.box, sizes),
     }
 
 
 def _angles(pose: FloatArray) -> dict[str, FloatArray]:
     """Return the squared cosines of yaw, pitch and roll, the standard's quality of an angle."""
-    cosine = np.maximum(np.cos(np.radians(pose)), 0) ** 2
+    cosine = np.asarray(np.maximum(np.cos(np.radians(pose)), 0) ** 2, np.float32)
     return {name: cosine[:, i] for i, name in enumerate(("pose_yaw", "pose_pitch", "pose_roll"))}
 
 
@@ -168,7 +168,7 @@ def sharpness(luminance: FloatArray) -> FloatArray:
     rows, columns = _FACE
     power = (laplacian[:, rows, columns] ** 2).mean((1, 2))
     variance = luminance[:, rows, columns].var((1, 2))
-    return np.log10((power + 1e-2) / (variance + 25)).astype(np.float32)
+    return np.asarray(np.log10((power + 1e-2) / (variance + 25)), np.float32)
 
 
 def exposure(luminance: FloatArray) -> dict[str, FloatArray]:
@@ -213,7 +213,7 @@ def face_ratios(points: FloatArray) -> dict[str, FloatArray]:
     """
 
     def gap(upper: int, lower: int) -> FloatArray:
-        return np.linalg.norm(points[:, lower] - points[:, upper], axis=1)
+        return np.asarray(np.linalg.norm(points[:, lower] - points[:, upper], axis=1), np.float32)
 
     eyes = (points[:, 36:42].mean(1) + points[:, 42:48].mean(1)) / 2
     length = np.maximum(np.linalg.norm(points[:, 8] - eyes, axis=1), 1e-3)
@@ -248,7 +248,8 @@ def _binomial(planes: FloatArray) -> FloatArray:
     """Smooth (N, H, W) by 1 2 1 in both directions; edges are repeated."""
     padded = np.pad(planes, ((0, 0), (1, 1), (1, 1)), "edge")
     rows = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
-    return (rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]) / np.float32(16)
+    smooth = (rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]) / np.float32(16)
+    return np.asarray(smooth, np.float32)
 
 
 def _histograms(values: FloatArray, bins: int) -> NDArray[np.float64]:
@@ -257,4 +258,4 @@ def _histograms(values: FloatArray, bins: int) -> NDArray[np.float64]:
     cell = np.minimum(values * (bins / 256), bins - 1).astype(np.int64)
     cell += np.arange(n)[:, None] * bins
     found = np.bincount(cell.ravel(), minlength=n * bins).reshape(n, bins)
-    return found / max(count, 1)
+    return np.asarray(found / max(count, 1), np.float64)

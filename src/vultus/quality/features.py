@@ -62,9 +62,9 @@ class Geometry:
     def __len__(self) -> int:
         return len(self.box)
 
-    def take(self, rows: ArrayLike) -> Geometry:
-        """Return the faces of a mask (N,) or of indices."""
-        keep = np.asarray(rows)
+    def take(self, rows: ArrayLike | slice) -> Geometry:
+        """Return the faces of a mask (N,), of indices or of a slice."""
+        keep = rows if isinstance(rows, slice) else np.asarray(rows)
         return Geometry(**{f.name: getattr(self, f.name)[keep] for f in fields(self)})
 
     @classmethod
@@ -88,7 +88,8 @@ class Geometry:
     @property
     def eye_distance(self) -> FloatArray:
         """Distance of the eye centres in pixels, (N,)."""
-        return np.linalg.norm(self.keypoints[:, 1] - self.keypoints[:, 0], axis=1)
+        across = self.keypoints[:, 1] - self.keypoints[:, 0]
+        return np.asarray(np.linalg.norm(across, axis=1), np.float32)
 
 
 @dataclass(frozen=True, slots=True)

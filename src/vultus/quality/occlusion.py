@@ -2,8 +2,8 @@
 
 The places are fixed in the aligned crop. Each is told by the luminance of nine cells relative to
 the cheeks, the difference of its colour from theirs, and its texture. The weights were fitted by
-``python -m vultus.quality fit`` on rendered heads with dark glasses and things before the face,
-where what is covered is known exactly.
+``python benchmarks/quality.py curves`` on rendered heads with dark glasses and things before the
+face, where what is covered is known exactly.
 """
 
 from __future__ import annotations

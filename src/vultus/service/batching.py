@@ -10,16 +10,25 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from vultus.analysis import Analysis, Analyzer, Subject
+from vultus.predictors import EMBEDDING, choose
 from vultus.service.errors import overloaded
 from vultus.service.settings import Batching
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is wanted of a picture: templates or not, of every face or of the one it is about."""
+    """What is wanted of a picture: templates or not, of every face or of the one it is about.
+
+    ``fields`` names further predictors, see :mod:`vultus.predictors`.
+    """
 
     embed: bool = False
+    fields: tuple[str, ...] = ()
     subject: Subject | None = None
+
+
+#: Every field of every face, but templates.
+EVERYTHING = Task(fields=choose(skip=[EMBEDDING]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,4 +154,8 @@ class Batcher:
                 item.answer.set_result(analysis)
 
     def _analyse(self, task: Task, pictures: list[bytes]) -> list[Analysis]:
-        return list(self._analyzer.stream(pictures, embed=task.embed, subject=task.subject))
+        return list(
+            self._analyzer.stream(
+                pictures, embed=task.embed, fields=task.fields, subject=task.subject
+            )
+        )

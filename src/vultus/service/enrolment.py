@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from vultus.analysis import Analysis, Subject
-from vultus.gallery import Enrolment, EnrolReport, Gallery, Identification, StoredFace
+from vultus.gallery import Enrolment, EnrolReport, Gallery, Identification, Match, StoredFace
 from vultus.gallery.records import check_name
 from vultus.people import SearchThreshold
+from vultus.quality.gate import refusal
 from vultus.service.batching import Task
 from vultus.service.core import Service, raise_failure
 from vultus.service.errors import ApiError
@@ -25,6 +26,33 @@ class Enrolling:
     report: EnrolReport = field(default_factory=EnrolReport)
     faces: list[tuple[int, Enrolment, float]] = field(default_factory=list)
     skipped: list[tuple[int, ApiError]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Who a face is, or why it was not searched for."""
+
+    person: str | None
+    similarity: float | None
+    candidates: Sequence[Match]
+    refused: str | None = None
+
+    @classmethod
+    def of(cls, found: Identification) -> Answer:
+        """Return the answer of a search."""
+        return cls(found.person, found.similarity, found.candidates)
+
+    @classmethod
+    def refusing(cls, why: str) -> Answer:
+        """Return the answer to a face that is not good enough."""
+        return cls(None, None, (), why)
+
+    @property
+    def decision(self) -> str:
+        """``known``, ``unknown`` or ``refused``."""
+        if self.refused is not None:
+            return "refused"
+        return "unknown" if self.person is None else "known"
 
 
 async def enroll(
@@ -45,11 +73,16 @@ async def enroll(
     """
     # Before any work is spent: is there such a gallery, can this be a name?
     await service.read(gallery, lambda _: check_name(person))
-    found = await service.analyze(pictures, Task(embed=True, subject=subject))
+    least = service.settings.min_quality
+    fields = ("quality",) if least else ()
+    found = await service.analyze(pictures, Task(embed=True, fields=fields, subject=subject))
     done = Enrolling()
     for index, (data, result) in enumerate(zip(pictures, found, strict=True)):
         try:
             raise_failure(result, index=index)
+            if least and (why := refusal(result.faces[0].quality, least)):
+                details = {"index": index, "quality": result.faces[0].quality["overall"]}
+                raise ApiError(422, "low_quality", why, details)
         except ApiError as error:
             done.skipped.append((index, error))
             continue
@@ -91,8 +124,8 @@ async def identify(
     fpir: float,
     threshold: float | None,
     candidates: int,
-) -> tuple[Analysis, SearchThreshold, list[Identification]]:
-    """Say who is in a picture.
+) -> tuple[Analysis, SearchThreshold, list[Answer]]:
+    """Say who is in a picture; faces of too low a quality are not searched for.
 
     Raises
     ------
@@ -101,10 +134,16 @@ async def identify(
     """
     # Before any work is spent: is there such a gallery?
     service.galleries.require(gallery)
-    found = await service.analyze_one(picture, Task(embed=True))
-    limit, answers = await service.searches.identify(
-        gallery, [face.embedding for face in found.faces], Question(fpir, threshold, candidates)
+    least = service.settings.min_quality
+    fields = ("quality",) if least else ()
+    found = await service.analyze_one(picture, Task(embed=True, fields=fields))
+    refused = [refusal(face.quality, least) if least else None for face in found.faces]
+    passed = [face for face, why in zip(found.faces, refused, strict=True) if why is None]
+    limit, searched = await service.searches.identify(
+        gallery, [face.embedding for face in passed], Question(fpir, threshold, candidates)
     )
+    given = iter(searched)
+    answers = [Answer.refusing(why) if why else Answer.of(next(given)) for why in refused]
     known = sum(answer.person is not None for answer in answers)
     await service.note_search(caller, gallery=gallery, faces=len(answers), known=known)
     return found, limit, answers

@@ -269,9 +269,14 @@ class Candidate(BaseModel):
 
 
 class IdentifiedFace(BaseModel):
-    """Who a face is; ``person`` is null where the decision is ``unknown``."""
+    """Who a face is; ``person`` is null unless the decision is ``known``.
 
-    decision: Literal["known", "unknown"]
+    A face of too low a quality is not searched for: the decision is ``refused``, and ``reason``
+    says what to do.
+    """
+
+    decision: Literal["known", "unknown", "refused"]
+    reason: str | None = None
     person: str | None
     similarity: float | None
     candidates: list[Candidate]

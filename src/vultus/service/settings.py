@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vultus.errors import ConfigError
+from vultus.quality.gate import MIN_QUALITY, checked
 from vultus.settings import read_settings, settings
 
 
@@ -159,6 +160,8 @@ class Settings:
         Where networks run: ``cpu``, ``cuda``, ``openvino``.
     calibration
         Thresholds measured by ``vultus calibrate`` instead of the packaged ones.
+    min_quality
+        Faces of a lower overall quality are neither enrolled nor searched for; 0 takes all.
     evaluations
         Folder with reports of ``vultus evaluate --out``, one folder each, for the pages to show.
     compreface_gallery
@@ -179,6 +182,7 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
     provider: str = "cpu"
     calibration: Path | None = None
+    min_quality: float = MIN_QUALITY
     evaluations: Path | None = None
     compreface_gallery: str | None = None
     lock_seconds: float = 20.0
@@ -189,6 +193,7 @@ class Settings:
     jobs: Jobs = field(default_factory=Jobs)
 
     def __post_init__(self) -> None:
+        checked(self.min_quality)
         if not 0 <= self.port <= 65535:
             raise ConfigError(f"port must be 0 to 65535, got {self.port}")
         if self.batching.queue < max(2, self.batching.max_batch):

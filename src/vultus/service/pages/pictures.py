@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from vultus.analysis import SUBJECTS, Subject
 from vultus.errors import ImageError
 from vultus.images import Limits
-from vultus.service.batching import Task
+from vultus.service.batching import EVERYTHING
 from vultus.service.comparing import Comparison, compare
 from vultus.service.core import Service
 from vultus.service.errors import ApiError
@@ -42,7 +42,7 @@ async def analyze(request: Request, visitor: ReaderHere) -> Response:
     service = visitor.service
     async with upload(request, service, texts=(TOKEN, PREVIEW)) as body:
         checked(request, visitor, body)
-        found = await service.analyze_one(body.pictures[0][1], Task())
+        found = await service.analyze_one(body.pictures[0][1], EVERYTHING)
         shown = await previews(request, service, body)
     result = describing.picture(found)
     return page(request, visitor, "analyze.html", here="analyze", result=result, previews=shown)

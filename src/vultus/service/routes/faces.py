@@ -177,7 +177,8 @@ async def identify(
         "threshold": limit.to_dict(),
         "faces": [
             {
-                "decision": "unknown" if answer.person is None else "known",
+                "decision": answer.decision,
+                "reason": answer.refused,
                 "person": answer.person,
                 "similarity": answer.similarity,
                 "candidates": [

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 
 from vultus.analysis import Analysis, Subject
-from vultus.service.batching import Task
+from vultus.service.batching import EVERYTHING, Task
 from vultus.service.comparing import compare
 from vultus.service.core import raise_failure
 from vultus.service.errors import ApiError
@@ -53,7 +53,7 @@ async def analyze(request: Request, service: ServiceIn, caller: Reader) -> dict[
     """
     most = service.settings.limits.pictures
     async with upload(request, service, most=most) as body:
-        found = await service.analyze([data for _, data in body.pictures], Task())
+        found = await service.analyze([data for _, data in body.pictures], EVERYTHING)
     return {"pictures": [_picture(index, result) for index, result in enumerate(found)]}
 
 

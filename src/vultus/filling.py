@@ -1,0 +1,64 @@
+"""How each predictor of :data:`vultus.predictors.PREDICTORS` is built from the task rooms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vultus.detection.facemesh import FaceMesh, Meshes, mesh_of_faces
+from vultus.faces import Pose
+from vultus.landmarks.mesh68 import points_of_mesh
+from vultus.landmarks.mesh_pose import head_pose
+from vultus.predictors import FaceBatch, Predict, Resources
+
+
+def landmarks(resources: Resources) -> Predict:
+    """Return the predictor of 68 points from the face mesh."""
+    mesh = _mesh(resources)
+
+    def predict(batch: FaceBatch) -> Any:
+        found = _meshes(mesh, batch)
+        return [points for part in found for points in points_of_mesh(part.points)]
+
+    return predict
+
+
+def pose(resources: Resources) -> Predict:
+    """Return the predictor of the head's pose from the face mesh."""
+    mesh = _mesh(resources)
+
+    def predict(batch: FaceBatch) -> list[Pose]:
+        found = _meshes(mesh, batch)
+        return [
+            Pose(*map(float, angles))
+            for part in found
+            for angles in head_pose(part.points, part.depth if part.depth is not None else ())
+        ]
+
+    return predict
+
+
+def quality(resources: Resources) -> Predict:
+    """Return the predictor of quality; it looks at landmarks, pose and the aligned crop."""
+    from vultus.quality.predictor import QualityPredictor
+
+    predictor = QualityPredictor(provider=resources.provider, threads=resources.threads)
+
+    def predict(batch: FaceBatch) -> list[dict[str, Any]]:
+        crops = batch.crops(predictor.template)
+        return [q.to_dict() for q in predictor.predict(crops, batch.faces, batch.sizes())]
+
+    return predict
+
+
+def _mesh(resources: Resources) -> FaceMesh:
+    found: FaceMesh = resources.shared(
+        "facemesh", lambda: FaceMesh(provider=resources.provider, threads=resources.threads)
+    )
+    return found
+
+
+def _meshes(mesh: FaceMesh, batch: FaceBatch) -> list[Meshes]:
+    """Return the meshes of each picture with faces, made once per batch."""
+    return batch.once(
+        "meshes", lambda: batch.by_picture(lambda i, faces: mesh_of_faces(mesh, i, faces))
+    )
