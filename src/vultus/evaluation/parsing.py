@@ -106,7 +106,7 @@ def evaluate_parsing(
     figures = _figures(np.stack(matrices), people, "")
     for name, rows in _groups(records).items():
         figures |= _figures(np.stack([matrices[i] for i in rows]), [people[i] for i in rows], name)
-    figures["faces found"] = rate(sum(found), len(found))
+    figures["faces found"] = rate(np.array(found), people)
     facts = {
         "pictures": len(records),
         "people": len(set(people)),
