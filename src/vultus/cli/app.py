@@ -17,6 +17,7 @@ from vultus.cli import (
     evaluation,
     galleries,
     lab,
+    landmarks,
     models,
     pictures,
     serve,
@@ -68,6 +69,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
 for _command in _COMMANDS:
     app.command()(_command)
 app.add_typer(galleries.app, name="gallery")
+evaluation.app.command()(landmarks.landmarks)
 app.add_typer(evaluation.app, name="evaluate")
 app.add_typer(models.app, name="models")
 app.add_typer(cards.app, name="cards")
