@@ -50,6 +50,18 @@ def quality(resources: Resources) -> Predict:
     return predict
 
 
+def attributes(resources: Resources) -> Predict:
+    """Return the predictor of age and sex; it looks at the aligned crop."""
+    from vultus.attributes.predictor import AttributePredictor
+
+    predictor = AttributePredictor(provider=resources.provider, threads=resources.threads)
+
+    def predict(batch: FaceBatch) -> list[dict[str, Any]]:
+        return [a.to_dict() for a in predictor.predict(batch.crops(predictor.template))]
+
+    return predict
+
+
 def _mesh(resources: Resources) -> FaceMesh:
     found: FaceMesh = resources.shared(
         "facemesh", lambda: FaceMesh(provider=resources.provider, threads=resources.threads)

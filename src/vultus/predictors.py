@@ -124,6 +124,8 @@ class Entry:
         ``module:function``; the function takes :class:`Resources` and returns the predictor.
     weights
         Ids of the weights that it loads.
+    usual
+        Whether it runs where nobody asks for it by name.
     """
 
     field: str
@@ -131,6 +133,7 @@ class Entry:
     build: str
     needs: tuple[str, ...] = ()
     weights: tuple[str, ...] = ()
+    usual: bool = True
 
 
 _MESH = ("facemesh-468",)
@@ -148,6 +151,13 @@ PREDICTORS: Mapping[str, Entry] = {
             needs=("landmarks", "pose"),
             weights=("lightweight-quality",),
         ),
+        Entry(
+            "attributes",
+            "age and sex as they appear",
+            "vultus.filling:attributes",
+            weights=("age-sex",),
+            usual=False,
+        ),
     )
 }
 
@@ -157,15 +167,19 @@ EMBEDDING = "embedding"
 NAMES: tuple[str, ...] = (*PREDICTORS, EMBEDDING)
 
 
-def choose(only: Iterable[str] | None = None, skip: Iterable[str] = ()) -> tuple[str, ...]:
+def choose(
+    only: Iterable[str] | None = None, skip: Iterable[str] = (), also: Iterable[str] = ()
+) -> tuple[str, ...]:
     """Return the names to compute, what each needs before it.
 
     Parameters
     ----------
     only
-        Names wanted; all if None.
+        Names wanted; the usual ones if None.
     skip
         Names not wanted.
+    also
+        Names wanted besides.
 
     Raises
     ------
@@ -173,7 +187,8 @@ def choose(only: Iterable[str] | None = None, skip: Iterable[str] = ()) -> tuple
         If a name is unknown, or one that is skipped is needed by one that is wanted.
     """
     left_out = set(skip)
-    given = set(NAMES) if only is None else set(only)
+    usual = {name for name in NAMES if name not in PREDICTORS or PREDICTORS[name].usual}
+    given = (usual if only is None else set(only)) | set(also)
     unknown = sorted((given | left_out) - set(NAMES))
     if unknown:
         raise ConfigError(f"no predictor {', '.join(unknown)}; known: {', '.join(NAMES)}")

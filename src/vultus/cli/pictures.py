@@ -68,19 +68,23 @@ def analyze(
     skip: Annotated[
         list[str] | None, typer.Option(help="Do not run these predictors; repeatable.")
     ] = None,
+    attributes: Annotated[
+        bool, typer.Option("--attributes", help="Also guess age and sex as they appear.")
+    ] = False,
     provider: ProviderOption = "cpu",
     threads: ThreadsOption = None,
 ) -> None:
     """Find faces and say everything that is known of them.
 
     With --json, one JSON document per picture and line. Predictors: landmarks, pose, quality,
-    embedding.
+    attributes (only where asked for), embedding.
     """
     from vultus.predictors import EMBEDDING, choose
 
     # Templates are shown in JSON only, and there only where they are asked for.
     unseen = () if templates else (EMBEDDING,)
-    fields = choose(only, {*(skip or ()), *unseen} - set(only or ()))
+    also = ("attributes",) if attributes else ()
+    fields = choose(only, {*(skip or ()), *unseen} - set(only or ()), also)
     analyzer = make_analyzer(provider, threads)
     _report(analyzer, sources, draw, json, fields=fields, templates=templates)
 
