@@ -173,7 +173,7 @@ def test_unknown_heads_are_refused(tmp_path: object, monkeypatch: pytest.MonkeyP
     with pytest.raises(ConfigError, match="low, high"):
         load_head("procedural", "extreme")
     monkeypatch.setenv("VULTUS_DATA", str(tmp_path))
-    monkeypatch.delenv("VULTUS_HOME", raising=False)
+    monkeypatch.setenv("VULTUS_HOME", str(tmp_path))
     with pytest.raises(DatasetError, match="VULTUS_DATA"):
         load_head("ict", "low")
 

@@ -1,4 +1,4 @@
-"""Commands on data sets: list and check."""
+"""Commands on data: list, check, crop, and get what is free to fetch."""
 
 from __future__ import annotations
 
@@ -8,10 +8,19 @@ from typing import Annotated
 
 import typer
 
-from vultus.cli.output import JsonOption, ThreadsOption, note, print_json, progress_bar, table
+from vultus.cli.output import (
+    JsonOption,
+    ThreadsOption,
+    byte_progress,
+    note,
+    print_json,
+    progress_bar,
+    table,
+)
 
 app = typer.Typer(
-    help="Data sets: which are known, their terms, which are here. None is downloaded.",
+    help="Data sets: which are known, their terms, which are here; none is downloaded. "
+    "'get' fetches models that are free for every use.",
     no_args_is_help=True,
 )
 
@@ -118,3 +127,65 @@ def crops(
         print_json(summary)
     else:
         note(f"{len(found)} crops, {missed} pictures without a face: {out}")
+
+
+@app.command()
+def get(
+    key: Annotated[
+        str | None,
+        typer.Argument(help="What to fetch; lists what there is if not given.", show_default=False),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(help="Address of a mirror with the same files.", show_default=False),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Fetch data under a free licence into VULTUS_HOME, verified; a second call goes on."""
+    from vultus.assets import ASSETS, asset, fetch_asset, is_whole
+    from vultus.places import default_home
+
+    if key is None:
+        rows = [
+            {
+                "key": a.key,
+                "licence": a.licence,
+                "bytes": a.bytes,
+                "title": a.title,
+                "here": is_whole(a, default_home() / a.target),
+            }
+            for a in ASSETS
+        ]
+        if json:
+            print_json(rows)
+            return
+        columns = ("key", "licence", "size", "title", "here")
+        table(
+            columns,
+            [
+                [r["key"], r["licence"], f"{a.bytes / 1e6:.0f} MB", r["title"],
+                 "yes" if r["here"] else "no"]
+                for a, r in zip(ASSETS, rows, strict=True)
+            ],
+        )  # fmt: skip
+        return
+    wanted = asset(key)
+    note(
+        f"{wanted.title}: licence {wanted.licence}, {len(wanted.files())} files, "
+        f"{wanted.bytes / 1e6:.0f} MB from {wanted.homepage}"
+    )
+    with byte_progress(key) as step:
+        path = fetch_asset(wanted, source=source, progress=step)
+    summary = {
+        "key": key,
+        "path": str(path),
+        "licence": wanted.licence,
+        "source": source or wanted.source,
+        "downloaded_bytes": wanted.bytes,
+        "bytes": path.stat().st_size,
+        "content_sha256": wanted.sha256,
+    }
+    if json:
+        print_json(summary)
+    else:
+        typer.echo(f"{key}: {path}")

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import platformdirs
 from filelock import FileLock, Timeout
 
 from vultus.errors import ConfigError, WeightsError
@@ -19,12 +18,6 @@ LOCK_TIMEOUT = 1800.0
 
 _TRUE = ("1", "true", "yes", "on")
 _FALSE = ("", "0", "false", "no", "off")
-
-
-def default_home() -> Path:
-    """Return ``VULTUS_HOME``, or the user's cache folder for Vultus."""
-    home = os.environ.get("VULTUS_HOME")
-    return Path(home).expanduser() if home else platformdirs.user_cache_path("vultus", False)
 
 
 def default_offline() -> bool:

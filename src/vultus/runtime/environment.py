@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from vultus.errors import VultusError
-from vultus.runtime.cache import default_home, default_offline
+from vultus.places import default_home
+from vultus.runtime.cache import default_offline
 from vultus.runtime.session import PROVIDERS, Session
 
 _PACKAGES = (

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from vultus.errors import WeightsError
+from vultus.places import default_home
 from vultus.runtime import cache, sources
 from vultus.runtime.converters import Converter, converter
 from vultus.runtime.download import download
@@ -45,7 +46,7 @@ class Store:
         offline: bool | None = None,
         allow_licenses: Iterable[str] | None = None,
     ) -> None:
-        self.home = cache.default_home() if home is None else Path(home)
+        self.home = default_home() if home is None else Path(home)
         self.weights = manifest() if weights is None else weights
         self.offline = cache.default_offline() if offline is None else offline
         if isinstance(allow_licenses, str):

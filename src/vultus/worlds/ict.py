@@ -1,7 +1,8 @@
 """The ICT-FaceKit head (MIT licence), read from a data folder and thinned to a level of detail.
 
 Li et al., "Learning Formation of Physically-Based Face Attributes" (2020). The file is never part
-of this package: put ``ict_facekit/ict_facekit.npz`` under ``VULTUS_DATA`` or ``VULTUS_HOME``.
+of this package: ``vultus data get ict-facekit`` fetches it, or put ``ict_facekit/ict_facekit.npz``
+under ``VULTUS_DATA``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vultus.errors import DatasetError
+from vultus.places import default_home
 from vultus.worlds.chart import Material, skin_chart
 from vultus.worlds.eyes import eyeball, gaze
 from vultus.worlds.heads import Head, asymmetries, check_names, mirror_of, parity
@@ -41,15 +43,16 @@ ASYMMETRIC = 20
 
 def find_file(data: Path | None = None) -> Path:
     """Return the path of the model file; raise :class:`DatasetError` naming where it was sought."""
-    roots = [data] if data else []
-    roots += [Path(os.environ[k]) for k in ("VULTUS_DATA", "VULTUS_HOME") if os.environ.get(k)]
+    named = os.environ.get("VULTUS_DATA")
+    roots = [*([data] if data else []), *([Path(named)] if named else []), default_home()]
     for root in roots:
         if (root / FILE).is_file():
             return root / FILE
-    sought = ", ".join(str(root / FILE) for root in roots) or "no folder"
+    sought = ", ".join(str(root / FILE) for root in roots)
     raise DatasetError(
-        f"the ICT-FaceKit head was not found (looked at {sought}): set VULTUS_DATA to the folder "
-        "that holds ict_facekit/, or use the procedural head"
+        f"the ICT-FaceKit head was not found (looked at {sought}): run: vultus data get "
+        "ict-facekit, or set VULTUS_DATA to the folder that holds ict_facekit/, or use the "
+        "procedural head"
     )
 
 
