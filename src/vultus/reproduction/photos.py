@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -12,14 +12,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vultus.datasets.lfw import read_lfw
-from vultus.datasets.people import read_orl, read_yale_b
+from vultus.datasets import catalogue
 from vultus.datasets.records import Dataset
 from vultus.detection import Detector, central
 from vultus.errors import ConfigError, DatasetError
 from vultus.images import open_image
+from vultus.places import default_home
 from vultus.recognition.crops import Crops, collect, load_crops, save_crops
-from vultus.runtime.cache import default_home
 
 #: Degrees of azimuth up to which a light counts as frontal.
 FRONTAL_LIGHT = 25
@@ -27,34 +26,15 @@ FRONTAL_LIGHT = 25
 #: Side of the cached crops.
 SIZE = 64
 
-READERS: dict[str, tuple[str, Callable[[Path], Dataset]]] = {
-    "lfw": ("lfw_view1", read_lfw),
-    "orl": ("orl_faces", read_orl),
-    "yale-b": ("yale_b", read_yale_b),
-}
-
-
-def data_root() -> Path:
-    """Return ``VULTUS_DATA``, or ``../shared/data`` beside a checkout.
-
-    Raises
-    ------
-    ConfigError
-        If that is no folder.
-    """
-    default = Path(__file__).resolve().parents[4] / "shared" / "data"
-    root = Path(os.environ.get("VULTUS_DATA", default))
-    if not root.is_dir():
-        raise ConfigError(f"no data folder at {root}: set VULTUS_DATA")
-    return root
+#: Sets of photographs of known people, by their keys in the catalogue.
+SETS = ("lfw", "orl", "yale-b")
 
 
 def photo_dataset(name: str) -> Dataset:
-    """Return a listed set: ``lfw``, ``orl`` or ``yale-b``."""
-    if name not in READERS:
-        raise ConfigError(f"unknown set of photographs {name!r}; known: {sorted(READERS)}")
-    folder, read = READERS[name]
-    return read(data_root() / folder)
+    """Return a listed set that lies under ``VULTUS_DATA``: ``lfw``, ``orl`` or ``yale-b``."""
+    if name not in SETS:
+        raise ConfigError(f"unknown set of photographs {name!r}; known: {sorted(SETS)}")
+    return catalogue.read(name)
 
 
 def photo_crops(name: str) -> Path:
