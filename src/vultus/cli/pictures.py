@@ -249,11 +249,22 @@ _COLUMNS = ("picture", "face", "score", "x1", "y1", "x2", "y2", "px high")
 _SHOWN: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "pose": ("yaw pitch roll", lambda p: f"{p.yaw:.0f} {p.pitch:.0f} {p.roll:.0f}"),
     "quality": ("quality", lambda q: _worded(q)),
+    "expression": ("expression", lambda e: _strongest(e)),
+    "attributes": (
+        "appears as",
+        lambda a: f"{a['age']:.0f} ± {a['age_deviation']:.0f} years, {a['sex']}",
+    ),
 }
 
 
 def _worded(quality: Mapping[str, Any]) -> str:
     return ". ".join([f"{100 * quality['overall']:.0f} of 100", *quality["reasons"]])
+
+
+def _strongest(expression: Mapping[str, float]) -> str:
+    classes = {k: v for k, v in expression.items() if k not in ("valence", "arousal")}
+    name = max(classes, key=lambda key: classes[key])
+    return f"{name} {classes[name]:.0%}"
 
 
 def _rows(result: Analysis, shown: Sequence[str] = ()) -> list[list[object]]:
