@@ -21,7 +21,7 @@ from vultus.detection.mos.networks import MosNet, MosNetwork, Shipped
 from vultus.detection.mos.scoring import draw, figures
 from vultus.nets.backbones import Backbone, build_backbone
 from vultus.reproduction import Claim, Measurement
-from vultus.runtime.cache import default_home
+from vultus.places import default_home
 from vultus.training import load_checkpoint, read_recipe, train
 
 #: How much of AP a task may lose where it is claimed to be no worse.

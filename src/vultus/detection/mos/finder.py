@@ -13,7 +13,9 @@ from vultus.detection.mos.decoding import Detections, decode, to_input
 from vultus.errors import WeightsError
 from vultus.faces import Face, Pose
 from vultus.geometry import FloatArray, UInt8Array
-from vultus.runtime import Session
+from vultus.runtime import Session, resolve
+
+WEIGHTS = "mos-light"
 
 #: Pictures that are run together, which bounds memory.
 _CHUNK = 16
@@ -28,7 +30,8 @@ class MosFinder:
     Parameters
     ----------
     file
-        An ONNX file that ``vultus export`` wrote from a run of ``mos``.
+        An ONNX file that ``vultus export`` wrote from a run of ``mos``; the packaged one if not
+        given.
     provider, threads
         See :class:`vultus.runtime.Session`.
 
@@ -39,10 +42,13 @@ class MosFinder:
     """
 
     default_min_score = 0.55
+    weights: tuple[str, ...] = (WEIGHTS,)
 
     def __init__(
-        self, file: Path | str, *, provider: str = "cpu", threads: int | None = None
+        self, file: Path | str | None = None, *, provider: str = "cpu", threads: int | None = None
     ) -> None:
+        packaged = file is None
+        file = resolve(WEIGHTS) if file is None else file
         self._session = Session(file, provider=provider, threads=threads)
         shape = self._session.inputs[0].shape
         if len(shape) != 4 or shape[1] != 3 or not shape[2] or not shape[3]:
@@ -52,7 +58,8 @@ class MosFinder:
                 f"{file}: wanted scores, boxes, points and maybe bins, got "
                 f"{[info.name for info in self._session.outputs]}"
             )
-        self.weights = (f"{Path(file).name}@{self._session.digest}",)
+        if not packaged:
+            self.weights = (f"{Path(file).name}@{self._session.digest}",)
         self._height, self._width = int(shape[2]), int(shape[3])
         self._grid = anchors(self._height, self._width)
 

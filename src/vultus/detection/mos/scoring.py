@@ -15,7 +15,7 @@ from vultus.detection.mos.decoding import Detections, decode, expected_angles, t
 from vultus.detection.mos.networks import MosNet, Shipped
 from vultus.geometry import FloatArray, box_iou
 from vultus.measure.bootstrap import Resampling
-from vultus.measure.detection import average_precision, match, recall
+from vultus.measure.detection import average_precision, match, precision_recall, recall
 from vultus.measure.landmarks import nme
 from vultus.measure.pose import ANGLES, angle_errors
 
@@ -140,24 +140,34 @@ def detections(
 def detection_figures(
     found: Sequence[Detections], truth: Sequence[Faces], small: float
 ) -> dict[str, float]:
-    """Return AP over all faces and over small ones (others ignored), and recall at score 0.5."""
+    """Return figures of detection.
+
+    ``ap`` over all faces, ``ap_small`` over small ones (others ignored), ``recall`` at score 0.5,
+    and the score ``threshold`` with the best F1 score, ``f1``.
+    """
     boxes, scores = [d.boxes for d in found], [d.scores for d in found]
     true = [f.boxes for f in truth]
     # One resample: figures of development need no interval.
     once = Resampling(resamples=1)
     every = match(boxes, scores, true, ignore=[f.ignored for f in truth])
     few = match(boxes, scores, true, ignore=[f.ignored | (f.sides >= small) for f in truth])
-    return {
+    out = {
         "ap": average_precision(every, once).value,
         "ap_small": average_precision(few, once).value,
         "recall": recall(every, 0.5).value,
     }
+    thresholds, precision, share = precision_recall(every)
+    if len(thresholds):
+        balance = 2 * precision * share / np.maximum(precision + share, 1e-9)
+        best = int(balance.argmax())
+        out |= {"f1": float(balance[best]), "threshold": float(thresholds[best])}
+    return out
 
 
 def figures(net: MosNet, pictures: Sequence[Picture], small: float) -> dict[str, float]:
     """Return all figures of a network on pictures of one size.
 
-    ``ap``, ``ap_small``, ``recall``; errors of detections by name, and of every face at its best
+    Those of :func:`detection_figures`; errors of detections by name, and of every face at its best
     anchor with the prefix ``anchor_``.
     """
     outputs = predict(net, pictures)
