@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -122,16 +123,29 @@ def _write(module: nn.Module, example: Tensor, file: Path, outputs: Sequence[str
 
 
 def _describe(file: Path, metadata: Mapping[str, str]) -> None:
-    """Store metadata, and drop the exporter's stack traces, which name the machine's folders."""
+    """Store metadata in place of what the exporter notes, such as the paths of source files."""
     import onnx
 
     model = onnx.load_model(file)
-    graph = model.graph
-    for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
-        part.ClearField("metadata_props")
-        part.ClearField("doc_string")
+    strip_notes(model)
     onnx.helper.set_model_props(model, dict(metadata))
     onnx.save_model(model, file)
+
+
+def strip_notes(message: Any) -> None:
+    """Remove every doc string and every note of an ONNX model or a part of it, at any depth.
+
+    Nodes, values, weights, functions and the graphs inside of control flow can all carry some; the
+    exporter leaves stack traces there, which name the folders of the machine.
+    """
+    for name in ("metadata_props", "doc_string"):
+        if name in message.DESCRIPTOR.fields_by_name:
+            message.ClearField(name)
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        for part in value if field.is_repeated else (value,):
+            strip_notes(part)
 
 
 def check_parity(module: nn.Module, example: Tensor, file: Path) -> Parity:
