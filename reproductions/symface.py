@@ -98,7 +98,7 @@ TWIN_SIZE = 48
 
 budgets = {
     "smoke": {"steps": 2, "size": 32, "batch": 16, "photographs": 0, "twins": 16, "pictures": 2},
-    "cpu": {"steps": 200, "size": 32, "batch": 48, "photographs": 1, "twins": 120, "pictures": 8},
+    "cpu": {"steps": 200, "size": 32, "batch": 48, "photographs": 1, "twins": 60, "pictures": 8},
     "gpu": {"steps": 4000, "size": 64, "batch": 256, "photographs": 1, "twins": 400, "pictures": 9},
 }
 
