@@ -207,11 +207,30 @@ def test_a_missing_or_other_checkpoint_is_named(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     nowhere = Teachers(tough=str(tmp_path), tolerant=str(tmp_path))
+    learner = KDLearner(config(stage="student", teachers=nowhere))
     with pytest.raises(ConfigError, match="no trained network"):
-        KDLearner(config(stage="student", teachers=nowhere))
+        learner.losses(batch(), Progress(0, 2))
     save_file({"net.x": torch.zeros(1)}, tmp_path / "model.safetensors")
+    learner = KDLearner(config(stage="student", loss="l1", start=str(tmp_path)))
     with pytest.raises(TrainingError, match="does not fit"):
-        KDLearner(config(stage="student", loss="l1", start=str(tmp_path)))
+        learner.losses(batch(), Progress(0, 2))
+
+
+def test_a_start_is_read_once_and_not_on_a_resume(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    torch.manual_seed(7)
+    before = Regressor(TINY, 32)
+    weights = {f"net.{name}": value for name, value in before.state_dict().items()}
+    save_file(
+        {k: v.clone().contiguous() for k, v in weights.items()}, tmp_path / "model.safetensors"
+    )
+    learner = KDLearner(config(stage="student", loss="l1", start=str(tmp_path)))
+    kept = learner.net.linear.weight.clone()
+    learner.losses(batch(), Progress(1, 2))
+    assert torch.equal(learner.net.linear.weight, kept)
+    learner.losses(batch(), Progress(0, 2))
+    assert torch.equal(learner.net.linear.weight, before.linear.weight)
 
 
 def test_soft_points_are_those_of_the_view() -> None:

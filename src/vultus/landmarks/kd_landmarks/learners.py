@@ -195,11 +195,16 @@ class KDLearner(Learner):
         )
         if config.wants_teachers:
             self.tough, self.tolerant = (Regressor(config.teacher, size) for _ in range(2))
-        if config.teachers is not None and config.stage == "student" and config.wants_teachers:
+            if config.stage == "student":
+                self.tough.requires_grad_(False)
+                self.tolerant.requires_grad_(False)
+
+    def _begin(self) -> None:
+        """Read the weights to start from: needed to train, not to load what was trained."""
+        config = self.config
+        if config.wants_teachers and config.teachers is not None:
             load_network(self.tough, config.teachers.tough)
             load_network(self.tolerant, config.teachers.tolerant)
-            for teacher in (self.tough, self.tolerant):
-                teacher.requires_grad_(False)
         if config.start is not None:
             load_network(self.net, config.start)
 
@@ -217,6 +222,8 @@ class KDLearner(Learner):
 
     def losses(self, batch: Mapping[str, Any], progress: Progress, player: str = MAIN) -> Losses:
         """Return the losses of the stage on views of faces."""
+        if progress.step == 0:
+            self._begin()
         faces, size = batch["faces"], self.config.data.size
         x = to_input(faces["image"])
         truth = to_coordinates(faces["points"], size)
