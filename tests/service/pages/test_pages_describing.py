@@ -55,7 +55,7 @@ def test_a_full_face_is_told_field_by_field():
         Row("Reasons", "too dark, turned away"),
     )
     assert sections["Liveness"][0] == Row("Decision", "bona fide")
-    assert Row("Valence", "-0.50", 0.25, 0.25) in sections["Expression"]
+    assert Row("Valence", "\N{MINUS SIGN}0.50", 0.25, 0.25) in sections["Expression"]
     assert Row("Arousal", "+0.25", 0.125, 0.5) in sections["Expression"]
     assert sections["Attributes"] == (
         Row("Age", "43.3"),
@@ -71,7 +71,7 @@ def test_a_bare_face_names_what_is_missing():
         "landmarks", "head pose", "quality", "liveness", "expression", "attributes",
     )  # fmt: skip
     assert found.faces[0].sections == ()
-    assert found.faces[0].summary == "60 by 80 pixels, found with 97% confidence"
+    assert found.faces[0].summary == "60 by 80 pixels, found with 97 % confidence"
     assert picture(Analysis("x", 100, 120)).missing == ()
 
 

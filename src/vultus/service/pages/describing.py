@@ -132,7 +132,8 @@ def portrait(face: Face, number: int, label: str = "") -> Portrait:
         view=((x1 + x2 - side) / 2, (y1 + y2 - side) / 2, side),
         pose=pose(values["pose"]) if "pose" in values else None,
         sections=tuple(section for section in sections if section.rows),
-        summary=f"{x2 - x1:.0f} by {y2 - y1:.0f} pixels, found with {face.score:.0%} confidence",
+        summary=f"{x2 - x1:.0f} by {y2 - y1:.0f} pixels, "
+        f"found with {100 * face.score:.0f} % confidence",
         label=label,
     )
 
@@ -149,7 +150,7 @@ def rows(value: Any, prefix: str = "") -> tuple[Row, ...]:
             found += rows(item, title)
         elif str(key) in _SIGNED and _is_number(item) and -1 <= item <= 1:
             start, end = sorted((0.5, (1 + float(item)) / 2))
-            found.append(Row(title, f"{item:+.2f}", end - start, start))
+            found.append(Row(title, _signed(f"{item:+.2f}"), end - start, start))
         elif _is_number(item) and 0 <= item <= 1 and isinstance(item, float):
             found.append(Row(title, f"{item:.2f}", float(item)))
         else:
@@ -177,7 +178,7 @@ def pose(angles: Mapping[str, float]) -> Pose:
         for name, axis in (("side", side), ("up", up), ("forward", forward))
     )
     angles_ = zip(("Yaw", "Pitch", "Roll"), (yaw, pitch, roll), strict=True)
-    return Pose(tuple(Row(name, f"{v:+.0f}°") for name, v in angles_), said, axes)  # type: ignore[arg-type]
+    return Pose(tuple(Row(name, _signed(f"{v:+.0f}°")) for name, v in angles_), said, axes)  # type: ignore[arg-type]
 
 
 def _turned(angle: float, positive: str, negative: str) -> str:
@@ -205,6 +206,10 @@ def _text(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(map(_text, value[:_MOST_ROWS])) or "none"
     return str(value)
+
+
+def _signed(text: str) -> str:
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def _is_number(value: Any) -> bool:

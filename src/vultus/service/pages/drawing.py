@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 Transform = Callable[[Floats], Floats]
 
 #: Margins around the axes: left, top, right, bottom.
-_MARGINS = (84.0, 12.0, 14.0, 46.0)
+_MARGINS = (80.0, 10.0, 12.0, 44.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,8 @@ class Plot:
     name: str
     title: str
     description: str
-    width: float = 640.0
-    height: float = 320.0
+    width: float = 460.0
+    height: float = 270.0
     parts: list[Markup] = field(default_factory=list)
 
     def x(self, low: float, high: float, transform: Transform = np.asarray) -> Scale:
@@ -118,7 +118,7 @@ class Plot:
             kind, at, at, y.start, y.end,
         )  # fmt: skip
         if text:
-            left = at > self.width - 150
+            left = at > self.width - 130
             side = " end" if left else ""
             self._text(
                 f"mark-text {kind}{side}", at + (-8 if left else 8), y.end + 13 + 18 * row, text

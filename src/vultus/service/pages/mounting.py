@@ -49,6 +49,12 @@ _TITLES = {
     503: "Not available at the moment",
 }
 
+#: What is said to people instead of what is said to programs.
+_MESSAGES = {
+    "there is no such route": "there is no page at this address",
+    "the route does not take this method": "this address is for forms of other pages",
+}
+
 Handler = Callable[[Request, Exception], Coroutine[Any, Any, Response]]
 
 
@@ -88,7 +94,7 @@ def dress(request: Request, plain: JSONResponse) -> Response:
         status=status,
         title=_TITLES.get(status, "That did not work"),
         code=error["code"],
-        message=sentence(error["message"]),
+        message=sentence(_MESSAGES.get(error["message"], error["message"])),
         again=error.get("details") or {},
     )
     for name in ("retry-after", "connection", "allow"):

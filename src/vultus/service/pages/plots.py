@@ -60,7 +60,6 @@ def densities(calibration: Calibration, similarity: float | None, threshold: flo
         "Where similarities fall",
         f"Two humps over the cosine similarity from {low:.2f} to {high:.2f}: pairs of different "
         f"people on the left, pairs of one person on the right, with {said}.",
-        height=300,
     )
     edges = np.linspace(t[0], t[-1], _BINS + 1)
     width = edges[1] - edges[0]
@@ -93,7 +92,6 @@ def error_rates(calibration: Calibration, similarity: float | None, threshold: f
         "Error rates at each threshold",
         "The false match rate falls and the false non-match rate rises with the threshold, on a "
         f"logarithmic axis, with the threshold in use at {threshold:.3f}.",
-        height=300,
     )
     x, y = plot.x(low, high), plot.y(lowest, 10.0, np.log10)
     ticks = [(rate, _rate_text(rate)) for rate in _RATES if rate >= lowest]
@@ -119,7 +117,7 @@ def det_of_calibration(calibration: Calibration) -> Markup:
 
 def det_of_scores(curve: Roc, points: Sequence[tuple[float, Estimate]]) -> Markup:
     """Draw FNMR over FMR on probit axes; ``points`` are FMRs with estimates of FNMR."""
-    thin = curve.thin(240)
+    thin = curve.thin(800)
     shown = (thin.fmr > 0) & (thin.fmr < 1) & (thin.fnmr > 0) & (thin.fnmr < 1)
     plot = _det_plot(
         "report-det", "the scores", 1 / curve.n_impostor, thin.fmr[shown], thin.fnmr[shown]
@@ -132,7 +130,7 @@ def det_of_scores(curve: Roc, points: Sequence[tuple[float, Estimate]]) -> Marku
 
 def roc_of_scores(curve: Roc, points: Sequence[tuple[float, Estimate]]) -> Markup:
     """Draw the true accept rate over FMR; ``points`` are FMRs with estimates of the TAR."""
-    thin = curve.thin(240)
+    thin = curve.thin(800)
     shown = thin.fmr > 0
     lowest = 10.0 ** math.floor(math.log10(1 / curve.n_impostor))
     tar = thin.tar[shown]
@@ -142,7 +140,6 @@ def roc_of_scores(curve: Roc, points: Sequence[tuple[float, Estimate]]) -> Marku
         "ROC: accepted pairs of one person over false matches",
         f"True accept rate from {tar.min():.3f} at the lowest false match rate to {tar.max():.3f}, "
         f"with 95 % intervals at {len(points)} false match rates.",
-        width=520, height=360,
     )  # fmt: skip
     x, y = plot.x(lowest, 1.0, np.log10), plot.y(floor, 1.0)
     xticks = [(rate, _rate_text(rate)) for rate in _RATES if rate >= lowest]
@@ -166,7 +163,6 @@ def score_histogram(genuine: Floats, impostor: Floats, threshold: float | None) 
         "report-scores", "Scores of both kinds of pairs",
         f"Histograms of {len(impostor):,} pairs of different people and {len(genuine):,} pairs of "
         f"one person between {low:.2f} and {high:.2f}.",
-        width=520, height=360,
     )  # fmt: skip
     shares = [np.histogram(scores, edges)[0] / max(len(scores), 1) for scores in finite]
     x, y = plot.x(low, high), plot.y(0, float(max(s.max() for s in shares)) * 1.15)
@@ -202,7 +198,6 @@ def _det_plot(name: str, what: str, lowest: float, fmr: Floats, fnmr: Floats) ->
         "DET: false non-matches over false matches",
         f"On {what}: the false non-match rate is {ends[0]} at the lowest false match rate and "
         f"{ends[1]} at the highest.",
-        width=520, height=360,
     )  # fmt: skip
     x = plot.x(lowest * 0.8, 0.6, probit)
     y = plot.y(max(float(fnmr.min()) * 0.6, 1e-4), min(0.9, float(fnmr.max()) * 1.3), probit)
