@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -99,14 +101,25 @@ class ServerProcess:
             env=os.environ | {"VULTUS_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
         )
         self.log: list[str] = []
+        self._fresh: queue.SimpleQueue[str] = queue.SimpleQueue()
+        # Read all the time: a server whose log nobody reads stands still when the pipe is full.
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.address = self.wait_for(r"running on (http://127\.0\.0\.1:\d+)")[1]
+
+    def _read(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self.log.append(line)
-            if found := re.search(r"running on (http://127\.0\.0\.1:\d+)", line):
-                self.address = found[1]
-                break
-        else:
-            raise AssertionError("".join(self.log))
+            self._fresh.put(line)
+        self._fresh.put("")
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        """Return the match of the next line of the log that has one."""
+        while line := self._fresh.get(timeout=120):
+            if found := re.search(pattern, line):
+                return found
+        raise AssertionError("".join(self.log))
 
     def client(self, **headers: str) -> httpx.Client:
         return httpx.Client(base_url=self.address, headers=headers, timeout=60, trust_env=False)
@@ -118,9 +131,9 @@ class ServerProcess:
     def stop(self) -> int:
         """Send the signal to stop and return the exit code."""
         self.process.terminate()
-        _, rest = self.process.communicate(timeout=60)
-        self.log += rest.splitlines()
-        return self.process.returncode
+        code = self.process.wait(60)
+        self._reader.join()
+        return code
 
     def events(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log if line.startswith("{")]

@@ -49,7 +49,7 @@ def test_damaged_requests_do_no_harm(serve, analyzer, photos):
         statuses[response.status_code] += 1
         assert response.status_code in STATUSES, (number, response.status_code, response.text)
         assert not LEAKS.search(response.text), (number, response.text)
-        if response.status_code >= 400 and method != "HEAD":
+        if response.status_code >= 400 and method != "HEAD" and not _is_page(response):
             check_failure(response, response.status_code, response.json()["error"]["code"])
         if number % 50 == 0:
             assert client.get("/v1/galleries").json()["items"] == ["people"], number
@@ -59,6 +59,11 @@ def test_damaged_requests_do_no_harm(serve, analyzer, photos):
     assert client.get("/v1/ready").json()["ready"] is True
     # Jobs still hold their pictures.
     assert client.app.state.service.memory._left >= held - UploadLimits().held_bytes // 10
+
+
+def _is_page(response: httpx.Response) -> bool:
+    """Return whether people are answered, who may have come to a place that is no route."""
+    return response.headers.get("content-type", "").startswith("text/html")
 
 
 @pytest.mark.timeout(3600)

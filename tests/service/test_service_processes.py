@@ -160,9 +160,7 @@ def test_a_signal_lets_requests_at_work_finish(start_server, tmp_path, photos):
         assert begun.acquire(timeout=60)
         wait_until_accepted(server)
         server.process.terminate()
-        for line in server.process.stderr:
-            if "Shutting down" in line:
-                break
+        server.wait_for("Shutting down")
         stopping.set()
         assert answer.result().status_code == 200
     assert server.process.wait(60) == -signal.SIGTERM
