@@ -67,7 +67,7 @@ def request_of(
         names = ["file", "file", "first", "source_image", "person", "must_link", "url", ""]
         data = _form(data, pick(names), pick(["", 'filename="a.jpg"', "filename*=utf-8''%ff"]))
     if rng.random() < 0.15:
-        at = int(rng.integers(0, len(path) + 1))
+        at = int(rng.integers(1, len(path) + 1))
         path = path[:at] + pick(STEPS) + path[at:]
     headers = {"content-type": kind}
     for _ in range(int(rng.choice([0, 0, 1, 2]))):
