@@ -178,7 +178,12 @@ def test_a_session_that_ended_is_told_in_parts_too(guarded, keys):
 def test_what_is_not_computed_is_said(settled):
     settled.get("/")
     page = settled.post("/", {}, [("file", picture(7))])
-    assert "Not computed by this server: landmarks, head pose, quality" in page.text
+    assert "Not computed by this server: landmarks, head pose" in page.text
+    assert "Not asked for: attributes" in page.text
+    page = settled.post("/", {"also": "attributes"}, [("file", picture(7))])
+    assert "Not asked for" not in page.text
+    page = settled.post("/", {"also": "mind"}, [("file", picture(7))])
+    assert (page.status, "no predictor mind" in page.text.lower()) == (422, True)
     assert "Faces that are very small" in settled.post("/", {}, [("file", b"nobody")]).text
 
 

@@ -15,7 +15,7 @@ from vultus.faces import Face, Pose
 from vultus.measure.distributions import probit
 from vultus.recognition.calibration import Calibration
 from vultus.service.pages import plots, wording
-from vultus.service.pages.describing import Row, picture, pose, rows
+from vultus.service.pages.describing import Row, picture, pose, rows, section
 from vultus.service.pages.drawing import Plot, Scale, round_ticks
 
 POINTS = [[30, 40], [70, 40], [50, 60], [35, 80], [65, 80]]
@@ -42,7 +42,7 @@ def test_a_full_face_is_told_field_by_field():
             attributes={"age": 43.26, "sex": "female", "glasses": True, "hair": None},
         ),))
     )  # fmt: skip
-    assert found.missing == ()
+    assert found.missing == ("parts",)
     (shown,) = found.faces
     assert len(shown.lines) == 9
     assert shown.pose is not None
@@ -51,8 +51,8 @@ def test_a_full_face_is_told_field_by_field():
     assert list(sections) == ["Quality", "Liveness", "Expression", "Attributes"]
     assert sections["Quality"] == (
         Row("Overall", "0.71", 0.71),
+        Row("Reasons", "too dark; turned away"),
         Row("Sharpness", "0.40", 0.4),
-        Row("Reasons", "too dark, turned away"),
     )
     assert sections["Liveness"][0] == Row("Decision", "bona fide")
     assert Row("Valence", "\N{MINUS SIGN}0.50", 0.25, 0.25) in sections["Expression"]
@@ -68,11 +68,18 @@ def test_a_full_face_is_told_field_by_field():
 def test_a_bare_face_names_what_is_missing():
     found = picture(Analysis("x", 100, 120, (face(),)))
     assert found.missing == (
-        "landmarks", "head pose", "quality", "liveness", "expression", "attributes",
+        "landmarks", "pose", "quality", "liveness", "expression", "attributes", "parts",
     )  # fmt: skip
     assert found.faces[0].sections == ()
     assert found.faces[0].summary == "60 by 80 pixels, found with 97 % confidence"
     assert picture(Analysis("x", 100, 120)).missing == ()
+
+
+def test_a_long_section_shows_its_summary_and_the_rest_on_demand():
+    long = section("Quality", {f"m{i}": 0.5 for i in range(9)} | {"reasons": [], "overall": 0.4})
+    assert [row.name for row in long.rows] == ["Overall", "Reasons"]
+    assert len(long.more) == 9
+    assert section("Expression", {f"m{i}": 0.1 for i in range(9)}).more == ()
 
 
 def test_fields_of_any_shape_become_rows():

@@ -12,6 +12,7 @@ from vultus import runtime
 from vultus.audit.model_cards.evidence import NOT_EVALUATED
 from vultus.audit.model_cards.schema import SECTIONS
 from vultus.audit.model_cards.weights import weight_cards
+from vultus.predictors import PREDICTORS
 from vultus.service.errors import ApiError
 from vultus.service.pages import wording
 from vultus.service.pages.access import ReaderHere, caller_of
@@ -42,6 +43,10 @@ async def models(request: Request, visitor: ReaderHere) -> Response:
     used = await rest.models(visitor.service, caller_of(visitor))
     loaded = {weight.id for weight in used.weights}
     known = runtime.manifest()
+    # These are loaded when their field is first asked for.
+    asked = {name: field for field, entry in PREDICTORS.items() for name in entry.weights}
+    waiting = [known[name] for name in known if name in asked and name not in loaded]
+    shown = loaded | {weight.id for weight in waiting}
     return page(
         request,
         visitor,
@@ -49,7 +54,9 @@ async def models(request: Request, visitor: ReaderHere) -> Response:
         here="models",
         used=used,
         loaded=[known[name] for name in known if name in loaded],
-        others=[known[name] for name in known if name not in loaded],
+        waiting=waiting,
+        asked=asked,
+        others=[known[name] for name in known if name not in shown],
         uses=USES,
     )
 

@@ -20,18 +20,21 @@ TITLES = {
     "expression": "Expression",
     "attributes": "Attributes",
     "landmarks": "Landmarks",
+    "parts": "Parts of the face",
 }
 _SHOWN_APART = frozenset({"box", "score", "keypoints", "landmarks", "embedding", "pose"})
 #: Values that lie between -1 and 1.
 _SIGNED = frozenset({"valence", "arousal"})
 #: Rows that are told before others.
-_FIRST = ("decision", "overall", "label")
+_FIRST = ("decision", "overall", "label", "reasons")
 #: Parts of the 68 points that are drawn as lines: first, last, closed.
 _LINES = (
     (0, 16, False), (17, 21, False), (22, 26, False), (27, 30, False), (31, 35, False),
     (36, 41, True), (42, 47, True), (48, 59, True), (60, 67, True),
 )  # fmt: skip
 _MOST_ROWS = 40
+#: Rows of a section that is shown whole.
+_SHORT = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +52,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """The rows of one field."""
+    """The rows of one field; those of ``more`` are for who asks for them."""
 
     title: str
     rows: tuple[Row, ...]
+    more: tuple[Row, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ class Portrait:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture and its faces; ``missing`` names what no predictor of this server computes."""
+    """A picture and its faces; ``missing`` names the fields that are not filled."""
 
     width: int
     height: int
@@ -109,7 +113,7 @@ def picture(found: Analysis, labels: Sequence[str] = ()) -> Picture:
     )
     computed = {name for face in found.faces for name in face.computed()}
     wanted = [name for name in FILLED_BY if name in TITLES]
-    missing = tuple(TITLES[n].lower() for n in wanted if n not in computed) if faces else ()
+    missing = tuple(name for name in wanted if name not in computed) if faces else ()
     return Picture(found.width, found.height, faces, missing)
 
 
@@ -119,7 +123,7 @@ def portrait(face: Face, number: int, label: str = "") -> Portrait:
     x1, y1, x2, y2 = (float(v) for v in values["box"])
     side = 1.5 * max(x2 - x1, y2 - y1)
     sections = [
-        Section(TITLES.get(name, wording.name(name)), rows(value))
+        section(TITLES.get(name, wording.name(name)), value)
         for name, value in values.items()
         if name not in _SHOWN_APART
     ]
@@ -138,12 +142,22 @@ def portrait(face: Face, number: int, label: str = "") -> Portrait:
     )
 
 
+def section(title: str, value: Any) -> Section:
+    """Return a field's section; a long one with a summary shows that, and the rest on demand."""
+    found = rows(value)
+    first = {wording.name(name) for name in _FIRST}
+    summary = tuple(row for row in found if row.name in first)
+    if summary and len(found) > _SHORT:
+        return Section(title, summary, tuple(row for row in found if row.name not in first))
+    return Section(title, found)
+
+
 def rows(value: Any, prefix: str = "") -> tuple[Row, ...]:
     """Return the rows of a field, whatever it holds: bars for shares, text for the rest."""
     if not isinstance(value, Mapping):
         return (Row(prefix or "Value", _text(value)),)
     found: list[Row] = []
-    for key in sorted(value, key=lambda key: (key not in _FIRST, 0)):
+    for key in sorted(value, key=lambda key: _FIRST.index(key) if key in _FIRST else len(_FIRST)):
         item, title = value[key], wording.name(str(key))
         title = f"{prefix}: {title}" if prefix else title
         if isinstance(item, Mapping):
@@ -204,7 +218,8 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(_text, value[:_MOST_ROWS])) or "none"
+        between = "; " if any(isinstance(item, str) for item in value) else ", "
+        return between.join(map(_text, value[:_MOST_ROWS])) or "none"
     return str(value)
 
 

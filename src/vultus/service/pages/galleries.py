@@ -150,7 +150,7 @@ async def identify(request: Request, visitor: ReaderHere, name: str) -> Response
             candidates=3,
         )
         shown = await previews(request, service, body)
-    labels = [answer.person or "unknown" for answer in answers]
+    labels = [answer.person or answer.decision for answer in answers]
     faces = describing.picture(found, labels)
     tokens = {
         match.person: token_of(visitor, name, match.person)

@@ -47,6 +47,7 @@ _TITLES = {
     429: "Too much at once",
     500: "Something went wrong here",
     503: "Not available at the moment",
+    507: "No room on the disk",
 }
 
 #: What is said to people instead of what is said to programs.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
@@ -10,7 +11,8 @@ from fastapi import APIRouter, Request, Response
 from vultus.analysis import SUBJECTS, Subject
 from vultus.errors import ImageError
 from vultus.images import Limits
-from vultus.service.batching import EVERYTHING
+from vultus.predictors import EMBEDDING, PREDICTORS, choose
+from vultus.service.batching import Task
 from vultus.service.comparing import Comparison, compare
 from vultus.service.core import Service
 from vultus.service.errors import ApiError
@@ -33,19 +35,28 @@ _FMRS = (0.01, 0.001, 1e-4, 1e-5)
 @router.get("/")
 async def start(request: Request, visitor: ReaderHere) -> Response:
     """Ask for a picture."""
-    return page(request, visitor, "analyze.html", here="analyze", result=None)
+    return page(request, visitor, "analyze.html", here="analyze", **_offer(()), result=None)
 
 
 @router.post("/")
 async def analyze(request: Request, visitor: ReaderHere) -> Response:
     """Show the faces of a picture and everything that is computed of them."""
     service = visitor.service
-    async with upload(request, service, texts=(TOKEN, PREVIEW)) as body:
+    async with upload(request, service, texts=(TOKEN, PREVIEW, "also")) as body:
         checked(request, visitor, body)
-        found = await service.analyze_one(body.pictures[0][1], EVERYTHING)
+        also = body.fields.get("also", [])
+        fields = choose(skip=[EMBEDDING], also=also)
+        found = await service.analyze_one(body.pictures[0][1], Task(fields=fields))
         shown = await previews(request, service, body)
-    result = describing.picture(found)
-    return page(request, visitor, "analyze.html", here="analyze", result=result, previews=shown)
+    return page(
+        request,
+        visitor,
+        "analyze.html",
+        here="analyze",
+        **_offer(also),
+        result=describing.picture(found),
+        previews=shown,
+    )
 
 
 @router.get("/compare")
@@ -97,6 +108,12 @@ def subject_of(body: Upload) -> Subject:
     if text not in SUBJECTS:
         raise ApiError(422, "bad_parameter", "choose which face is meant")
     return SUBJECTS[text]
+
+
+def _offer(also: Collection[str]) -> dict[str, Any]:
+    """Return the predictors that run only where they are asked for, and which are."""
+    optional = [entry for entry in PREDICTORS.values() if not entry.usual]
+    return {"optional": optional, "also": also, "titles": describing.TITLES}
 
 
 def _threshold(service: Service, body: Upload) -> Threshold:

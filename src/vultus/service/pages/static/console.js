@@ -252,6 +252,11 @@ async function send(form, submitter) {
   }
 }
 
+document.addEventListener("change", (event) => {
+  const form = event.target.matches?.("[data-again]") ? event.target.form : null;
+  if (form?.classList.contains("done") && form.checkValidity()) form.requestSubmit();
+});
+
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (!("live" in form.dataset)) return;
