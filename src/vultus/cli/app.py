@@ -19,6 +19,7 @@ from vultus.cli import (
     lab,
     landmarks,
     models,
+    parsing,
     pictures,
     serve,
     system,
@@ -70,6 +71,7 @@ for _command in _COMMANDS:
     app.command()(_command)
 app.add_typer(galleries.app, name="gallery")
 evaluation.app.command()(landmarks.landmarks)
+evaluation.app.command()(parsing.parsing)
 app.add_typer(evaluation.app, name="evaluate")
 app.add_typer(models.app, name="models")
 app.add_typer(cards.app, name="cards")
