@@ -213,6 +213,28 @@ def test_searching_names_the_known_and_the_unknown(visitor):
     assert visitor.person("people", "Ada") in page.links()
 
 
+def test_faces_of_too_low_a_quality_are_told_apart_from_the_unknown(serve):
+    client = serve(min_quality=0.5)
+    client.post("/v1/galleries", json={"name": "people"})
+    visitor = Visitor(client)
+    visitor.enrol("people", "Ada", picture(7))
+    assert (
+        "was left out"
+        in visitor.enrol("people", "Eve", picture(11), picture(8, note="blurred")).text
+    )
+    fields = {"threshold": "0.5"}
+    page = visitor.post(
+        "/galleries/people/identify", fields, [("file", picture(9, note="blurred"))]
+    )
+    assert "Not searched for" in page.text
+    assert "Unknown" not in page.text
+
+
+def test_a_wrong_name_of_the_host_shows_no_way_in(settled):
+    page = settled.get("/", host="evil.example")
+    assert (page.status, "/galleries" in page.links()) == (421, False)
+
+
 def test_searches_count_against_the_rate(serve):
     from vultus.service.settings import Rates
 

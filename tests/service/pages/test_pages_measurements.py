@@ -98,3 +98,12 @@ def test_the_folder_is_not_needed(settled):
 
 def test_coordinates_are_numbers(visitor):
     assert "nan" not in visitor.get("/evaluation/spring").html.partition("<main")[2].lower()
+
+
+def test_the_command_serves_the_pages(start_server, folder, tmp_path):
+    server = start_server(tmp_path / "g", "--evaluations", str(folder))
+    with server.client() as client:
+        visitor = Visitor(client)
+        assert "See every face" in visitor.get("/").text
+        assert "/evaluation/spring" in visitor.get("/evaluation").links()
+    server.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import secrets
 from dataclasses import dataclass
@@ -173,14 +174,19 @@ async def read_fields(request: Request, visitor: Visitor) -> Fields:
     Raises
     ------
     ApiError
-        415 for another kind of body, 422 for one that cannot be read, 403 for a wrong token.
+        415 for another kind of body, 422 for one that cannot be read, 408 for one that does not
+        come, 403 for a wrong token.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         raise ApiError(415, "unsupported_media_type", "the form cannot be read")
+    seconds = visitor.service.settings.limits.body_seconds
     try:
-        text = (await request.body()).decode("ascii")
+        async with asyncio.timeout(seconds):
+            text = (await request.body()).decode("ascii")
         values = parse_qs(text, keep_blank_values=True, max_num_fields=_FIELDS, errors="strict")
+    except TimeoutError:
+        raise ApiError(408, "timeout", f"the form did not come within {seconds:g} s") from None
     except ValueError:
         raise ApiError(422, "bad_parameter", "the form cannot be read") from None
     fields = Fields(values)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
+from vultus.errors import VultusError
 from vultus.service.pages import (
     cards,
     entrance,
@@ -88,9 +90,17 @@ def dress(request: Request, plain: JSONResponse) -> Response:
         query = f"?{request.url.query}" if request.url.query else ""
         back = path + query if request.method == "GET" else "/"
         return RedirectResponse(f"/sign-in?next={quote(back)}", 303, HEADERS)
+    try:
+        visitor = visitor_of(request)
+    except VultusError:
+        # The file of the keys cannot be read: what failed must still be told.
+        return plain
+    if status == 421:
+        # Under a name that is not ours, nobody is shown the way in.
+        visitor = replace(visitor, caller=None)
     response = page(
         request,
-        visitor_of(request),
+        visitor,
         "failure.html",
         status=status,
         title=_TITLES.get(status, "That did not work"),

@@ -284,7 +284,10 @@ async function watch(address) {
     const done = !parsed(html).querySelector("[data-poll]");
     if (!done) {
       const now = parsed(html).querySelector("progress");
-      if (now) say(`${now.value} of ${now.max} pictures`);
+      // Once in a tenth of the work: a screen reader should not talk all the time.
+      const before = document.querySelector("progress");
+      const tenth = (bar) => Math.floor((10 * bar.value) / bar.max);
+      if (now && before && tenth(now) !== tenth(before)) say(`${now.value} of ${now.max} pictures`);
     }
     show(html, { focus: done });
   } catch {
