@@ -111,18 +111,17 @@ class Plot:
         points = _points(np.concatenate([xs, xs[::-1]]), np.concatenate([ys, bottom[::-1]]))
         self._add('<polygon class="area {}" points="{}"/>', kind, points)
 
-    def upright(self, kind: str, at: float, y: Scale, text: str = "", row: int = 0) -> None:
-        """Draw a vertical line, with a text beside it in one of the rows below its top."""
+    def upright(self, kind: str, at: float, y: Scale) -> None:
+        """Draw a vertical line."""
         self._add(
             '<line class="mark {}" x1="{}" x2="{}" y1="{}" y2="{}"/>',
             kind, at, at, y.start, y.end,
         )  # fmt: skip
-        if text:
-            left = at > self.width - 130
-            side = " end" if left else ""
-            self._text(
-                f"mark-text {kind}{side}", at + (-8 if left else 8), y.end + 13 + 18 * row, text
-            )
+
+    def beside(self, kind: str, at: float, y: Scale, text: str, row: int, *, left: bool) -> None:
+        """Write the text of a vertical line, in one of the rows below its top."""
+        side = " end" if left else ""
+        self._text(f"mark-text {kind}{side}", at + (-8 if left else 8), y.end + 13 + 18 * row, text)
 
     def dot(self, kind: str, at_x: float, at_y: float, radius: float = 5) -> None:
         """Draw a point."""

@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 _RATES = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 1.0)
 _DET_RATES = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.5, 0.8)
 _BINS = 44
+#: Room that the text of a line takes.
+_TEXT = 122.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,12 +217,18 @@ def _span(t: Floats, similarity: float | None, threshold: float) -> tuple[float,
 
 
 def _marks(plot: Plot, x: Scale, y: Scale, similarity: float | None, threshold: float) -> None:
-    """Draw the threshold and this pair, with their texts one below the other."""
+    """Draw the threshold and this pair; their texts stand on the outer sides where there is room."""
     marks = [("threshold", threshold, f"threshold {threshold:.3f}")]
     if similarity is not None:
         marks.append(("score", similarity, f"this pair {similarity:.3f}"))
+    for kind, value, _ in marks:
+        plot.upright(kind, float(x(value)), y)
+    lowest = min(value for _, value, _ in marks)
     for row, (kind, value, text) in enumerate(marks):
-        plot.upright(kind, float(x(value)), y, text, row)
+        at = float(x(value))
+        outer = len(marks) > 1 and value == lowest
+        left = at > x.end - _TEXT or (outer and at > x.start + _TEXT)
+        plot.beside(kind, at, y, text, row, left=left)
     if similarity is not None:
         plot.dot("score", float(x(similarity)), y.start, 6)
 

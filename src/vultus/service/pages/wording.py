@@ -9,16 +9,23 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+_SPACE = "\N{NO-BREAK SPACE}"
+
 
 def percent(value: float | None, digits: int = 2) -> str:
-    """Return a share as a percentage with so many significant digits."""
+    """Return a share as a percentage with so many significant digits.
+
+    What is less than all is never rounded to 100 %.
+    """
     if value is None or math.isnan(value):
         return "unknown"
     number = 100 * value
     if number == 0:
-        return "0 %"
-    places = min(7, max(0, digits - 1 - math.floor(math.log10(abs(number)))))
-    return f"{number:.{places}f} %"
+        return f"0{_SPACE}%"
+    places = digits - 1 - math.floor(math.log10(abs(number)))
+    if 99 < number < 100:
+        places = max(places, -math.floor(math.log10(100 - number)))
+    return f"{number:.{min(7, max(0, places))}f}{_SPACE}%"
 
 
 def one_in(value: float | None) -> str:
