@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import h11
 import pytest
 from failure_shape import check_failure
 from scripted_analyzer import picture
 
+from vultus.service.logs import LOGGER
 from vultus.service.settings import Batching, Jobs, Rates, UploadLimits
 
 JPEG = {"content-type": "image/jpeg"}
 
 
-def call(app, body, headers, path="/v1/detect", host=b"127.0.0.1"):
+def call(app, body, headers, path="/v1/detect", host=b"127.0.0.1", refuse=None):
     """Call an application with a stream of pieces; return status, body, and how many it took."""
     taken, sent = 0, []
     pieces = iter(body)
@@ -30,6 +34,8 @@ def call(app, body, headers, path="/v1/detect", host=b"127.0.0.1"):
         return {"type": "http.request", "body": piece, "more_body": True}
 
     async def send(message):
+        if refuse is not None:
+            raise refuse
         sent.append(message)
 
     scope = {
@@ -39,6 +45,8 @@ def call(app, body, headers, path="/v1/detect", host=b"127.0.0.1"):
         "server": ("127.0.0.1", 80),
     }  # fmt: skip
     asyncio.run(app(scope, receive, send))
+    if not sent:
+        return None, b"", taken
     return sent[0]["status"], b"".join(m.get("body", b"") for m in sent[1:]), taken
 
 
@@ -66,6 +74,28 @@ def test_a_stated_length_is_refused_before_anything_is_read(serve):
     app = serve().app
     status, _, taken = call(app, [], [TYPE, (b"content-length", b"99999999999")])
     assert (status, taken) == (413, 0)
+
+
+def test_a_stated_length_of_thousands_of_digits_is_refused(serve):
+    status, _, taken = call(serve().app, [], [TYPE, (b"content-length", b"9" * 5000)])
+    assert (status, taken) == (413, 0)
+
+
+@pytest.mark.parametrize(
+    ("reason", "level"),
+    [
+        ("can't handle event type Response when role=SERVER and state=MUST_CLOSE", logging.INFO),
+        ("Illegal header value b'\\x00'", logging.ERROR),
+    ],
+)
+def test_a_connection_that_the_server_gave_up_is_no_failure_of_the_service(
+    serve, caplog, monkeypatch, reason, level
+):
+    monkeypatch.setattr(logging.getLogger(LOGGER), "propagate", True)
+    app = serve().app
+    with caplog.at_level(logging.INFO, LOGGER), contextlib.suppress(h11.LocalProtocolError):
+        call(app, [], [TYPE], host=b"elsewhere", refuse=h11.LocalProtocolError(reason))
+    assert [record.levelno for record in caplog.records if record.name == LOGGER] == [level]
 
 
 def test_documents_have_a_limit_of_their_own(serve):

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any
 
+import h11
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 from starlette.requests import ClientDisconnect
@@ -30,6 +31,10 @@ _HEADERS = (
 )
 #: Status in the log where the caller went away before there was an answer.
 _GONE = 499
+#: How the server says that a connection takes no answer any more.
+_GIVEN_UP = "can't handle event type"
+#: Digits of a body's length in bytes; no body is as long as a number with more.
+_DIGITS = 18
 _BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 
 
@@ -76,7 +81,13 @@ class Envelope:
                 names = {name for name, _ in given}
                 own = [header for header in _HEADERS if header[0] not in names]
                 message["headers"] = [*given, *own, (b"x-request-id", request_id.encode())]
-            await send(message)
+            try:
+                await send(message)
+            except h11.LocalProtocolError as error:
+                if not str(error).startswith(_GIVEN_UP):
+                    raise
+                # What came behind the request was no HTTP, and the server has told so already.
+                raise ClientDisconnect from error
 
         self._active += 1
         self._metrics.active.set(self._active)
@@ -115,8 +126,10 @@ class Envelope:
         if request.method in _BODILESS:
             return None
         length = request.headers.get("content-length")
-        if length is not None and length.isdecimal() and int(length) > self._most(request):
-            return _too_large(self._most(request))
+        if length is not None and length.isdecimal():
+            most = self._most(request)
+            if len(length) > _DIGITS or int(length) > most:
+                return _too_large(most)
         return None
 
     def _most(self, request: Request) -> int:
