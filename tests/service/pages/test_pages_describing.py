@@ -121,7 +121,8 @@ def test_the_axes_of_a_head_stay_in_the_circle(yaw, pitch, roll):
 @pytest.mark.parametrize(
     ("value", "words"),
     [(0.081, "8.1 %"), (0.5, "50 %"), (1.0, "100 %"), (0.9958, "99.6 %"), (0.99997, "99.997 %"),
-     (0.00094, "0.094 %"), (0.0, "0 %"), (8.9e-7, "0.000089 %"), (None, "unknown"), (math.nan, "unknown")],
+     (0.00094, "0.094 %"), (0.0, "0 %"), (8.9e-7, "0.000089 %"), (None, "unknown"),
+     (math.nan, "unknown")],
 )  # fmt: skip
 def test_shares_are_told_in_percent(value, words):
     assert wording.percent(value).replace("\N{NO-BREAK SPACE}", " ") == words

@@ -217,7 +217,7 @@ def _span(t: Floats, similarity: float | None, threshold: float) -> tuple[float,
 
 
 def _marks(plot: Plot, x: Scale, y: Scale, similarity: float | None, threshold: float) -> None:
-    """Draw the threshold and this pair; their texts stand on the outer sides where there is room."""
+    """Draw the threshold and this pair, with their texts on the outer sides where they fit."""
     marks = [("threshold", threshold, f"threshold {threshold:.3f}")]
     if similarity is not None:
         marks.append(("score", similarity, f"this pair {similarity:.3f}"))
