@@ -13,6 +13,7 @@ import pytest
 from failure_shape import check_failure
 from scripted_analyzer import picture
 
+from vultus.service.batching import Batcher, Task
 from vultus.service.logs import LOGGER
 from vultus.service.settings import Batching, Jobs, Rates, UploadLimits
 
@@ -148,6 +149,32 @@ def test_requests_that_come_together_share_a_batch(serve, scripted):
     found = [answer.result().json()["faces"][0]["box"][0] for answer in answers]
     assert found == list(range(8))
     assert scripted.batches[1:] == [4, 4]
+
+
+def test_only_the_first_picture_after_a_pause_waits_for_company(scripted, monkeypatch):
+    pauses = []
+
+    async def pause(seconds, plain=asyncio.sleep):
+        pauses.append(seconds)
+        await plain(0)
+
+    async def run():
+        batcher = Batcher(scripted, Batching(max_batch=4, queue=16, max_wait_ms=5.0))
+        batcher.start()
+        scripted.gate.clear()
+        first = asyncio.create_task(batcher.submit([picture(1)], Task()))
+        await asyncio.get_running_loop().run_in_executor(None, scripted.begun.acquire)
+        later = [asyncio.create_task(batcher.submit([picture(n)], Task())) for n in (2, 3)]
+        while batcher.depth < 2:
+            await asyncio.get_running_loop().run_in_executor(None, str)
+        scripted.gate.set()
+        await asyncio.gather(first, *later)
+        await batcher.close()
+
+    monkeypatch.setattr(asyncio, "sleep", pause)
+    asyncio.run(run())
+    assert scripted.batches == [1, 2]
+    assert pauses == [0.005]
 
 
 def test_a_full_queue_answers_429_and_what_waits_is_finished(serve, scripted):
