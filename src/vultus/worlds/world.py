@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from dataclasses import replace
 
 import numpy as np
@@ -23,12 +21,20 @@ from vultus.worlds.channels import (
     sheet_temperature,
 )
 from vultus.worlds.chart import Part
-from vultus.worlds.hair import glasses_mesh, hair_mesh, hat_mesh, scalp_of, style_named
+from vultus.worlds.hair import (
+    HairStyle,
+    glasses_mesh,
+    hair_mesh,
+    hat_mesh,
+    scalp_of,
+    style_named,
+)
 from vultus.worlds.heads import load_head
 from vultus.worlds.masks import masked_look, masked_shape, masked_weights
 from vultus.worlds.noise import linear
 from vultus.worlds.paint import paint
 from vultus.worlds.people import Person, person
+from vultus.worlds.recent import Recent
 from vultus.worlds.reimage import box_corners, on_picture, on_sheet, source_size
 from vultus.worlds.render import Atlas, Mesh, View, draw, face_outline, five_points
 from vultus.worlds.samples import Sample
@@ -44,6 +50,9 @@ BoolArray = NDArray[np.bool_]
 #: Painted atlases kept in memory; one of 256 texels takes 0.8 MB, one of 512 takes 3 MB.
 ATLASES = 64
 
+#: Heads of hair kept in memory, 0.1 MB each.
+HAIRS = 128
+
 
 class World:
     """Pictures of a :class:`~vultus.worlds.spec.WorldSpec`, each a function of seed and number.
@@ -58,8 +67,8 @@ class World:
         self._scalp = scalp_of(self.head)
         self._outline = face_outline(self.head.neutral, self.head.parts, self.head.landmarks)
         self._texels = 256 if spec.level == "low" else 512
-        self._atlases: OrderedDict[Appearance, tuple[Atlas, Atlas | None]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._atlases: Recent[Appearance, tuple[Atlas, Atlas | None]] = Recent(ATLASES)
+        self._hairs: Recent[tuple[bytes, HairStyle, int], Mesh] = Recent(HAIRS)
 
     def shot(self, seed: int, index: int) -> Shot:
         """Draw the circumstances of a picture without drawing the picture."""
@@ -132,8 +141,7 @@ class World:
         if style is not None and shot.hat:
             style = replace(style, top=min(style.top, 0.5), hairline=max(style.hairline, 8.5))
         if style is not None:
-            strands = np.random.default_rng(who.look.seed)
-            mesh = mesh.joined(hair_mesh(self._scalp, rest, style, strands))
+            mesh = mesh.joined(self._hair(who, rest, style))
         wear = shot.rng("worn")
         if shot.glasses or shot.species == "glasses":
             dark = shot.dark or shot.species == "glasses"
@@ -143,19 +151,19 @@ class World:
             mesh = mesh.joined(hat_mesh(self._scalp, rest, wear, over))
         return mesh
 
+    def _hair(self, who: Person, rest: FloatArray, style: HairStyle) -> Mesh:
+        key = (who.coefficients.tobytes(), style, who.look.seed)
+        return self._hairs.get(
+            key,
+            lambda: hair_mesh(self._scalp, rest, style, np.random.default_rng(who.look.seed)),
+        )
+
     def _atlas(self, look: Appearance) -> tuple[Atlas, Atlas | None]:
-        with self._lock:
-            found = self._atlases.get(look)
-            if found is not None:
-                self._atlases.move_to_end(look)
-                return found
-        atlas = paint(self.head, look, self._texels)
-        made = (atlas, infrared_atlas(atlas, look) if self.spec.channels else None)
-        with self._lock:
-            self._atlases[look] = made
-            while len(self._atlases) > ATLASES:
-                self._atlases.popitem(last=False)
-        return made
+        def make() -> tuple[Atlas, Atlas | None]:
+            atlas = paint(self.head, look, self._texels)
+            return atlas, infrared_atlas(atlas, look) if self.spec.channels else None
+
+        return self._atlases.get(look, make)
 
     def _sheet(self, shot: Shot, moment: int, sheet: Sheet) -> Sample:
         """Show a picture of the person again on paper or on a screen."""
