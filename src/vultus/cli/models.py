@@ -1,8 +1,9 @@
-"""Commands on weights: list, get, verify, path."""
+"""Commands on weights: list, get, verify, path, table."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -92,3 +93,22 @@ def path(id: Annotated[str, typer.Argument(help="Weight id.", show_default=False
     from vultus import runtime
 
     typer.echo(runtime.resolve(id))
+
+
+@app.command("table")
+def table_(
+    write: Annotated[
+        Path | None,
+        typer.Option(help="Put it between <!-- weights --> and <!-- /weights --> of this file."),
+    ] = None,
+) -> None:
+    """Print the weights with everything that was measured of them, as a Markdown table."""
+    from vultus import runtime
+    from vultus.runtime.table import weights_table, write_marked
+
+    text = weights_table(runtime.list_weights())
+    if write is None:
+        typer.echo(text)
+    else:
+        write_marked(write, "weights", text)
+        note(f"written to {write}")
