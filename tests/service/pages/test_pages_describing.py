@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -188,6 +189,25 @@ def test_plots_of_a_calibration_stay_in_their_frame(similarity):
             assert (xy >= 0).all()
             assert (xy[:, 0] <= width).all()
             assert (xy[:, 1] <= height).all()
+
+
+@pytest.mark.parametrize(
+    ("fmr", "fnmr"),
+    [
+        ((0.4,), (0.0,)),
+        ((0.4, 0.4), (0.1, 0.1)),
+        ((0.4, 0.0), (0.0, 0.0)),
+        ((1.0, 0.1), (0.0, 1.0)),
+    ],
+)
+def test_calibrations_of_any_kind_are_drawn_or_left_out(fmr, fnmr):
+    odd = replace(
+        CALIBRATION, thresholds=tuple(np.linspace(0.3, 0.5, len(fmr))), fmr=fmr, fnmr=fnmr
+    )
+    for svg in (plots.densities(odd, 0.4, 0.4), plots.error_rates(odd, 0.4, 0.4),
+                plots.det_of_calibration(odd)):  # fmt: skip
+        assert "nan" not in svg
+        assert "inf" not in svg
 
 
 def test_an_operating_point_has_intervals_around_its_rates():

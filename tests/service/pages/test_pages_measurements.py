@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from visiting import Visitor
 
@@ -88,6 +89,21 @@ def test_the_plots_of_scores_name_what_they_show(visitor):
     page = visitor.get("/evaluation/spring")
     assert "95 % intervals at" in page.text
     assert "Histograms of 200 pairs of different people and 100 pairs of one person" in page.text
+
+
+@pytest.mark.parametrize(
+    ("genuine", "impostor"), [(0.9, 0.1), (0.5, 0.5), (float("-inf"), 0.2), (0.1, 0.9)]
+)
+def test_scores_without_errors_or_without_spread_are_shown(visitor, folder, genuine, impostor):
+    """Perfect, useless, failed and inverted comparisons."""
+    rows = [
+        row._replace(score=genuine if row.label == "genuine" else impostor)
+        for row in scores(np.random.default_rng(1))
+    ]
+    Report("folder", {"detector": "x"}, {}, {}, rows).write(folder / "odd")
+    page = visitor.get("/evaluation/odd")
+    assert page.status == 200
+    assert "nan" not in page.html.partition("<main")[2].lower()
 
 
 def test_the_folder_is_not_needed(settled):

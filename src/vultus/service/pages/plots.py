@@ -1,4 +1,7 @@
-"""What calibrations and stored scores look like, and what a score means, in plots and words."""
+"""What calibrations and stored scores look like, in plots.
+
+A plot that would have nothing to show, such as the DET of scores without any error, is empty.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ Floats = NDArray[np.float64]
 _RATES = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 1.0)
 _DET_RATES = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.5, 0.8)
 _BINS = 44
+NOTHING = Markup("")
 #: Room that the text of a line takes.
 _TEXT = 122.0
 
@@ -53,6 +57,8 @@ def operating_point(calibration: Calibration, fmr: float) -> OperatingPoint:
 def densities(calibration: Calibration, similarity: float | None, threshold: float) -> Markup:
     """Draw where similarities of the same and of different people fall, and this score."""
     t = np.array(calibration.thresholds)
+    if not t[0] < t[-1]:
+        return NOTHING
     low, high = _span(t, similarity, threshold)
     said = f"the threshold at {threshold:.3f}"
     if similarity is not None:
@@ -72,6 +78,8 @@ def densities(calibration: Calibration, similarity: float | None, threshold: flo
     middles = (edges[:-1] + edges[1:]) / 2
     heights = {kind: share / width for kind, share in shares.items()}
     top = max(float(h.max()) for h in heights.values()) * 1.3
+    if not top > 0:
+        return NOTHING
     x, y = plot.x(low, high), plot.y(0, top)
     plot.axes(x, y, round_ticks(low, high), [], "Cosine similarity", "Share of pairs")
     for kind, values in heights.items():
@@ -87,8 +95,10 @@ def error_rates(calibration: Calibration, similarity: float | None, threshold: f
     t, fmr, fnmr = (
         np.array(v) for v in (calibration.thresholds, calibration.fmr, calibration.fnmr)
     )
+    if not t[0] < t[-1]:
+        return NOTHING
     low, high = _span(t, similarity, threshold)
-    lowest = 10.0 ** math.floor(math.log10(calibration.smallest_fmr))
+    lowest = 10.0 ** math.floor(math.log10(max(calibration.smallest_fmr, 1e-9)))
     plot = Plot(
         "rates",
         "Error rates at each threshold",
@@ -108,6 +118,8 @@ def error_rates(calibration: Calibration, similarity: float | None, threshold: f
 def det_of_calibration(calibration: Calibration) -> Markup:
     """Draw FNMR over FMR on probit axes, with Wilson's band of FNMR."""
     fmr, fnmr = np.array(calibration.fmr), np.array(calibration.fnmr)
+    if not (0 < min(fmr) < max(fmr) and max(fnmr) > 0):
+        return NOTHING
     bands = [wilson(round(v * calibration.n_genuine), calibration.n_genuine) for v in fnmr]
     plot = _det_plot("calibration-det", calibration.data, min(fmr), fmr, fnmr)
     band = np.array([[e.low, e.high] for e in bands])
@@ -121,6 +133,8 @@ def det_of_scores(curve: Roc, points: Sequence[tuple[float, Estimate]]) -> Marku
     """Draw FNMR over FMR on probit axes; ``points`` are FMRs with estimates of FNMR."""
     thin = curve.thin(800)
     shown = (thin.fmr > 0) & (thin.fmr < 1) & (thin.fnmr > 0) & (thin.fnmr < 1)
+    if not shown.any():
+        return NOTHING
     plot = _det_plot(
         "report-det", "the scores", 1 / curve.n_impostor, thin.fmr[shown], thin.fnmr[shown]
     )
@@ -159,7 +173,10 @@ def roc_of_scores(curve: Roc, points: Sequence[tuple[float, Estimate]]) -> Marku
 def score_histogram(genuine: Floats, impostor: Floats, threshold: float | None) -> Markup:
     """Draw the scores of pairs of one person and of different people."""
     finite = [scores[np.isfinite(scores)] for scores in (impostor, genuine)]
-    low, high = (float(f(np.concatenate(finite))) for f in (np.min, np.max))
+    every = np.concatenate(finite)
+    if len(np.unique(every)) < 2:
+        return NOTHING
+    low, high = float(every.min()), float(every.max())
     edges = np.linspace(low, high, 61)
     plot = Plot(
         "report-scores", "Scores of both kinds of pairs",
@@ -202,7 +219,8 @@ def _det_plot(name: str, what: str, lowest: float, fmr: Floats, fnmr: Floats) ->
         f"{ends[1]} at the highest.",
     )  # fmt: skip
     x = plot.x(lowest * 0.8, 0.6, probit)
-    y = plot.y(max(float(fnmr.min()) * 0.6, 1e-4), min(0.9, float(fnmr.max()) * 1.3), probit)
+    bottom = max(float(fnmr.min()) * 0.6, 1e-4)
+    y = plot.y(bottom, min(0.9, max(float(fnmr.max()) * 1.3, 10 * bottom)), probit)
     ticks = [[(r, _rate_text(r)) for r in _DET_RATES if s.low <= r <= s.high] for s in (x, y)]
     xticks, yticks = _apart(x, ticks[0], 62), _apart(y, ticks[1], 22)
     plot.axes(x, y, xticks, yticks, "False match rate", "False non-match rate")

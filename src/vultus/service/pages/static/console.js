@@ -178,6 +178,17 @@ async function ask(address, options = {}) {
   return { ok: response.ok, html: await response.text() };
 }
 
+/** Bring those parts of the page up to date that an answer has changed. */
+async function refresh() {
+  const response = await fetch(location.pathname, { headers: { Accept: "text/html" } });
+  if (!response.ok) return;
+  const fresh = parsed(await response.text());
+  for (const part of document.querySelectorAll("[data-fresh]")) {
+    const now = fresh.querySelector(`[data-fresh="${part.dataset.fresh}"]`);
+    if (now) part.replaceWith(now);
+  }
+}
+
 const failed = (text) => {
   const panel = parsed('<div class="panel problem-panel" role="alert"><h2 tabindex="-1">No answer</h2><p></p></div>').firstChild;
   panel.querySelector("p").textContent = text;
@@ -244,6 +255,7 @@ async function send(form, submitter) {
       const input = form.querySelector("input[type=file]");
       input.value = "";
       showChosen(input.closest("[data-drop]"));
+      await refresh();
     }
   } catch {
     failed("The server could not be reached. It may have stopped, or the connection is gone.");
