@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from vultus.recognition.crops import load_crops
 from vultus.reproduction.twins import twin, twin_crops
 from vultus.worlds import World, WorldSpec
+
+ROOT = Path(__file__).resolve().parents[2] / "reproductions"
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +48,18 @@ def test_crops_hold_every_person_as_often_and_come_out_the_same_again() -> None:
     np.testing.assert_array_equal(np.bincount(crops.people), [2, 2, 2, 2])
     np.testing.assert_array_equal(twin_crops(2, 2, 16, 5).images, crops.images)
     assert (twin_crops(2, 2, 16, 6).images != crops.images).any()
+
+
+def test_symface_tests_pairs_that_it_did_not_train_on(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    symface = runpy.run_path(str(ROOT / "symface.py"))
+    budget = symface["budgets"]["smoke"] | {"twins": 6, "pictures": 1, "size": 16}
+    bench = symface["Twins"](0, budget, tmp_path)
+    trained = load_crops(bench.file)
+    assert bench.identities == len(np.unique(trained.people)) == len(np.unique(bench.test.people))
+    every = load_crops(next(tmp_path.glob("twins-6-1-*.safetensors")))
+    shown = [np.flatnonzero((every.images == i).all((1, 2, 3))) for i in trained.images]
+    people = np.concatenate(shown)
+    # Whole pairs, and near-duplicates are still 2k and 2k + 1 after numbering anew.
+    np.testing.assert_array_equal(people[1::2], people[::2] + 1)
+    np.testing.assert_array_equal(trained.people, np.arange(6))
