@@ -32,7 +32,14 @@ from vultus.images import open_image
 from vultus.landmarks.mesh_pose import angles_of
 from vultus.measure.pose import pose_scores
 from vultus.quality.components import NEUTRAL, Curve, face_ratios, in_crop, raw_measures
-from vultus.quality.occlusion import LEFT_EYE, MOUTH, RIGHT_EYE, Planes, place_features
+from vultus.quality.occlusion import (
+    LEFT_EYE,
+    MOUTH,
+    RIGHT_EYE,
+    Planes,
+    lid_features,
+    place_features,
+)
 from vultus.worlds import CameraSpec, LightSpec, PoseSpec, WearSpec, World, WorldSpec, rotation
 
 SIZE = 160
@@ -128,7 +135,6 @@ def curves(people: int, analyzer: Analyzer) -> dict[str, Any]:
     against = {
         "sharpness": "blurred",
         "illumination_uniformity": "side light",
-        "eyes_open": "closed eyes",
         "mouth_closed": "open mouth",
         "expression_neutrality": "expression",
     }
@@ -139,8 +145,25 @@ def curves(people: int, analyzer: Analyzer) -> dict[str, Any]:
         curve = Curve.through(*ends)
         out["curves"][component] = {"centre": curve.centre, "width": curve.width, "ends": ends}
         out["auc"][component] = auc(curve(values[good]), curve(values[which == bad]))
-    out |= visible(found, which, samples)
-    return out
+    return out | visible(found, which, samples) | lids(found, which, samples)
+
+
+def lids(found: Observed, which: np.ndarray, samples: list[Any]) -> dict[str, Any]:
+    """Fit the weights of open eyes on half of the people, and rank the others."""
+    from sklearn.linear_model import LogisticRegression
+
+    rows = np.flatnonzero((which == "good") | (which == "closed eyes"))
+    planes = Planes.of(found.crops[rows])
+    x = np.concatenate([lid_features(planes, place) for place in (LEFT_EYE, RIGHT_EYE)])
+    is_open = np.tile(which[rows] == "good", 2)
+    train = np.tile([samples[r].identity % 2 == 0 for r in rows], 2)
+    model = LogisticRegression(C=1.0, max_iter=2000, class_weight="balanced")
+    model.fit(x[train], is_open[train])
+    score = model.decision_function(x)
+    return {
+        "open_weights": [round(float(w), 3) for w in (*model.intercept_, *model.coef_[0])],
+        "open_auc": auc(score[~train & is_open], score[~train & ~is_open]),
+    }
 
 
 def visible(found: Observed, which: np.ndarray, samples: list[Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from vultus.errors import VultusError
 from vultus.geometry import UInt8Array, similarity_transform, template, transform_points
 from vultus.quality.features import Geometry
-from vultus.quality.occlusion import Planes, visibility
+from vultus.quality.occlusion import Planes, openness, visibility
 
 FloatArray = NDArray[np.float32]
 
@@ -71,21 +71,19 @@ class Curve:
 
 #: Parameters of the components with a fitted curve.
 CURVES: Mapping[str, Curve] = {
-    "sharpness": Curve(-2.0, 0.2),
-    "illumination_uniformity": Curve(0.5, 0.1),
-    "eyes_open": Curve(0.03, 0.01),
-    "mouth_closed": Curve(0.15, -0.03),
-    "expression_neutrality": Curve(3.0, -0.5),
+    "sharpness": Curve(-1.976, 0.331),
+    "illumination_uniformity": Curve(0.439, 0.137),
+    "mouth_closed": Curve(0.086, -0.0307),
+    "expression_neutrality": Curve(1.30, -0.21),
     "inter_eye_distance": Curve(20.0, 5.0),
 }
 
 #: Ratios of a neutral face seen from the front: mean and standard deviation over rendered heads.
 NEUTRAL: Mapping[str, tuple[float, float]] = {
-    "mouth_width": (0.5, 0.05),
-    "mouth_opening": (0.0, 0.02),
-    "corner_lift": (0.0, 0.02),
-    "brow_height": (0.2, 0.03),
-    "eye_aperture": (0.06, 0.01),
+    "mouth_width": (0.555, 0.0315),
+    "mouth_opening": (0.0219, 0.0150),
+    "corner_lift": (-0.0037, 0.0147),
+    "brow_height": (0.238, 0.0209),
 }
 
 
@@ -137,7 +135,7 @@ def raw_measures(crops: UInt8Array, geometry: Geometry, sizes: ArrayLike) -> dic
         "illumination_uniformity": uniformity(planes.luminance),
         "eyes_visible": eyes,
         "mouth_visible": mouth,
-        "eyes_open": ratios["eye_aperture"],
+        "eyes_open": openness(planes),
         "mouth_closed": ratios["mouth_opening"],
         "expression_neutrality": strangeness(ratios),
         "inter_eye_distance": geometry.eye_distance / turned,
@@ -218,7 +216,6 @@ def face_ratios(points: FloatArray) -> dict[str, FloatArray]:
     eyes = (points[:, 36:42].mean(1) + points[:, 42:48].mean(1)) / 2
     length = np.maximum(np.linalg.norm(points[:, 8] - eyes, axis=1), 1e-3)
     across = np.maximum(gap(36, 45), 1e-3)
-    left, right = (gap(37, 41) + gap(38, 40)) / 2, (gap(43, 47) + gap(44, 46)) / 2
     brows = points[:, 17:27, 1].mean(1)
     corners = points[:, [48, 54], 1].mean(1)
     return {
@@ -226,7 +223,6 @@ def face_ratios(points: FloatArray) -> dict[str, FloatArray]:
         "mouth_opening": np.maximum.reduce([gap(61, 67), gap(62, 66), gap(63, 65)]) / length,
         "corner_lift": (points[:, 62, 1] - corners) / length,
         "brow_height": (eyes[:, 1] - brows) / length,
-        "eye_aperture": np.minimum(left, right) / length,
     }
 
 

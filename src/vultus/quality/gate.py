@@ -8,8 +8,10 @@ from typing import Any
 from vultus.errors import ConfigError
 from vultus.quality.reasons import reasons
 
-#: Overall quality below which enrolment and identification refuse a face.
-MIN_QUALITY = 0.2
+#: Overall quality below which enrolment and identification refuse a face: the greatest multiple of
+#: 0.05 that refuses none of 400 pictures of LFW DevTrain people (at most 0.9 % with 95 %
+#: confidence). It refuses 15 % where two of three probes are worsened at random.
+MIN_QUALITY = 0.25
 
 
 def checked(least: float | None) -> float | None:

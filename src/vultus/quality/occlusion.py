@@ -1,9 +1,10 @@
-"""Whether eyes and mouth can be seen: logistic regression on what their places look like.
+"""Whether eyes and mouth can be seen, and eyes are open: logistic regression on their places.
 
 The places are fixed in the aligned crop. Each is told by the luminance of nine cells relative to
-the cheeks, the difference of its colour from theirs, and its texture. The weights were fitted by
-``python benchmarks/quality.py curves`` on rendered heads with dark glasses and things before the
-face, where what is covered is known exactly.
+the cheeks, the difference of its colour from theirs, and its texture; an open eye by the range of
+its luminance and by its profile from top to bottom. The face mesh does not follow the lids well
+enough for that. The weights were fitted by ``python benchmarks/quality.py curves`` on rendered
+heads with dark glasses, things before the face and closed eyes, where all is known exactly.
 """
 
 from __future__ import annotations
@@ -24,8 +25,19 @@ MOUTH: Place = (slice(90, 120), slice(45, 105))
 _CHEEKS: tuple[Place, Place] = ((slice(66, 86), slice(30, 54)), (slice(66, 86), slice(95, 119)))
 
 #: Bias, then the weights of the features of :func:`place_features`.
-EYE_WEIGHTS: tuple[float, ...] = (0.0,) * 13
-MOUTH_WEIGHTS: tuple[float, ...] = (0.0,) * 13
+EYE_WEIGHTS: tuple[float, ...] = (
+    *(5.354, -0.896, 1.125, -2.864, 1.318, -1.658, 0.586),
+    *(-0.015, 1.6, -0.694, -4.318, 2.999, 2.055),
+)
+MOUTH_WEIGHTS: tuple[float, ...] = (
+    *(11.344, -1.13, -1.467, -0.288, -1.106, -2.666, -0.972),
+    *(0.178, -1.974, 0.495, -0.502, 0.357, 3.586),
+)
+#: Bias, then the weights of the features of :func:`lid_features`.
+OPEN_WEIGHTS: tuple[float, ...] = (
+    *(-2.679, -4.54, 0.399, 3.726, 1.171),
+    *(-0.964, -0.243, 2.983, 1.03, -0.945),
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +76,7 @@ def place_features(planes: Planes, place: Place, *, mirrored: bool = False) -> F
     """
     step = -1 if mirrored else 1
     tone = planes.luminance[:, place[0], place[1]][:, :, ::step]
-    skin = np.mean([planes.luminance[:, r, c].mean((1, 2)) for r, c in _CHEEKS], 0) + 8
+    skin = _cheeks(planes.luminance) + 8
     n, height, width = tone.shape
     cells = tone[:, : height // 3 * 3, : width // 3 * 3]
     cells = cells.reshape(n, 3, height // 3, 3, width // 3).mean((2, 4)).reshape(n, 9)
@@ -76,6 +88,28 @@ def place_features(planes: Planes, place: Place, *, mirrored: bool = False) -> F
     relative = np.log((cells + 8) / skin[:, None])
     columns = [relative, np.hypot(*colour)[:, None], colour[1][:, None]]
     return np.concatenate([*columns, np.log((slope + 0.5) / skin)[:, None]], 1).astype(np.float32)
+
+
+def openness(planes: Planes) -> FloatArray:
+    """Return how likely it is that the eye that is less open is open, (N,)."""
+    left = _logistic(lid_features(planes, LEFT_EYE), OPEN_WEIGHTS)
+    return np.minimum(left, _logistic(lid_features(planes, RIGHT_EYE), OPEN_WEIGHTS))
+
+
+def lid_features(planes: Planes, place: Place) -> FloatArray:
+    """Return what the middle of an eye's place looks like, float32 (N, 9).
+
+    Logs of luminance over that of the cheeks: quantiles 0.05, 0.5 and 0.95, and the means of six
+    stripes from top to bottom.
+    """
+    tone = planes.luminance[:, place[0], place[1]]
+    width = tone.shape[2]
+    middle = tone[:, :, width // 4 : width - width // 4]
+    skin = _cheeks(planes.luminance) + 8
+    ranges = np.quantile(middle.reshape(len(middle), -1), (0.05, 0.5, 0.95), axis=1).T
+    stripes = middle.mean(2).reshape(len(middle), 6, -1).mean(2)
+    values = np.concatenate([ranges, stripes], 1)
+    return np.log((values + 8) / skin[:, None]).astype(np.float32)
 
 
 def _cheeks(plane: FloatArray) -> FloatArray:

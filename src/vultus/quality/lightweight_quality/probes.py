@@ -133,14 +133,14 @@ def rendered_probes(people: int, each: int, seed: int, head: str = "procedural")
     """
     from vultus.worlds import CameraSpec, PoseSpec, WorldSpec, stream
 
-    size = 64
+    size = 48
     spec = WorldSpec(
         head=head,
         size=size,
         samples=1,
         population=seed,
         identities=people,
-        pose=PoseSpec((-70, 70), (-40, 40), (-20, 20), normal=False),
+        pose=PoseSpec((-55, 55), (-32, 32), (-20, 20), normal=False),
         camera=CameraSpec(fill=(0.6, 0.9)),
     )
     rng = np.random.default_rng((seed, 7))
@@ -148,7 +148,7 @@ def rendered_probes(people: int, each: int, seed: int, head: str = "procedural")
     who = []
     for sample in stream(spec, seed, people * each):
         # The picture is enlarged and put anywhere in a frame: geometry alone is looked at.
-        scale = np.float32(np.exp(rng.uniform(np.log(0.3), np.log(6))))
+        scale = np.float32(np.exp(rng.uniform(np.log(0.9), np.log(10))))
         shift = rng.uniform(0, 400, 2).astype(np.float32)
         box = sample.box * scale + np.tile(shift, 2)
         points = [p * scale + shift for p in (sample.keypoints, sample.landmarks)]
