@@ -191,12 +191,22 @@ def main() -> None:
         print(json.dumps(search), flush=True)
         _, learner, _ = load_checkpoint(read_result(run).checkpoint)
         found = learner.network.genotype()
-        rows = [compared(found, seed, options.steps, folder) for seed in range(options.seeds)]
+        rows: list[dict[str, Any]] = []
+        for seed in range(options.seeds):
+            rows.append(compared(found, seed, options.steps, folder))
+            if options.json:
+                # After every seed, since a run takes long.
+                write(options.json, options.steps, search, rows)
+    print(json.dumps(summary(rows), indent=1))
+
+
+def write(path: Path, steps: int, search: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    """Write what there is so far."""
     result = {
-        "command": "python benchmarks/cdcn_search.py",
+        "command": f"python benchmarks/cdcn_search.py --seeds {len(rows)} --steps {steps}",
         "machine": describe_machine(),
         "setting": {
-            "steps": options.steps,
+            "steps": steps,
             "width": WIDTH,
             "size": SIZE,
             "batch": BATCH,
@@ -206,9 +216,7 @@ def main() -> None:
         "seeds": rows,
         "summary": summary(rows),
     }
-    print(json.dumps(result["summary"], indent=1))
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    path.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -56,6 +56,12 @@ def _search(size: int, field: str) -> Callable[[Any], float]:
     )
 
 
+def _training(field: str) -> Callable[[Any], float]:
+    return lambda report: next(
+        row["channels last"][field] for row in report["rows"] if row["threads"] == 1
+    )
+
+
 def _speedup(report: Any) -> float:
     rows = report["rows"]
     ours = rows["vultus"]["ms_per_picture"]
@@ -93,6 +99,34 @@ FIGURES = (
     Figure("search", "Search among 100 k: p50 ms", _search(100_000, "p50_ms"), "<=", 8),
     Figure("search", "Search among 100 k: recall@10", _search(100_000, "recall_at_10"), ">=", 0.99),
     Figure("search", "Search among 1 M: peak memory, GB", _search(1_000_000, "peak_gb"), "<=", 3),
+    Figure(
+        "training",
+        "Training IResNet-18, 1 thread: share of the matrix-product ceiling, processor time",
+        _training("share_of_ceiling_processor"),
+        ">=",
+        0.6,
+    ),
+    Figure(
+        "training",
+        "Training IResNet-18: share of a step spent waiting for data",
+        _training("share_waiting"),
+        "<=",
+        0.05,
+    ),
+    Figure(
+        "worlds",
+        "Worlds, every label at 112 pixels: pictures a second by the clock, two threads",
+        lambda r: r["heads"]["procedural"]["generation"]["labels per second, two threads, best"],
+        ">=",
+        60,
+    ),
+    Figure(
+        "worlds",
+        "Worlds, every label at 112 pixels: pictures per processor second",
+        lambda r: r["heads"]["procedural"]["generation"]["labels per processor second"],
+        ">=",
+        30,
+    ),
     Figure("startup", "import vultus, s", lambda r: r["seconds"]["import vultus"], "<=", 0.3),
     Figure("startup", "vultus verify, s", lambda r: r["seconds"]["vultus verify"], "<=", 1.5),
 )
@@ -103,7 +137,15 @@ def commands() -> dict[str, list[str]]:
     evaluate = [sys.executable, "-m", "vultus", "evaluate"]
     found = {
         name: [sys.executable, str(HERE / f"{name}.py")]
-        for name in ("startup", "embedding", "pipeline", "detection", "search")
+        for name in (
+            "startup",
+            "embedding",
+            "pipeline",
+            "detection",
+            "search",
+            "training",
+            "worlds",
+        )
     }
     for name, folder in (("lfw", "lfw_view1"), ("orl", "orl_faces")):
         if (DATA / folder).is_dir():

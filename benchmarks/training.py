@@ -22,7 +22,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -268,12 +270,20 @@ def figures(
     return {name: round(value, 4) for name, value in values.items()}
 
 
+def _without_json(arguments: list[str]) -> list[str]:
+    """Return the arguments that decide what is measured."""
+    if "--json" not in arguments:
+        return arguments
+    place = arguments.index("--json")
+    return arguments[:place] + arguments[place + 2 :]
+
+
 def main() -> None:
     """Measure, print, and write the result."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", type=Path)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--threads", type=int, nargs="+", default=[os.cpu_count() or 1])
+    parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, os.cpu_count() or 1}))
     parser.add_argument("--batch", type=int)
     parser.add_argument("--workers", type=int, help="processes that load; 0 on the CPU, else 8")
     parser.add_argument("--turns", type=int, default=3)
@@ -283,7 +293,8 @@ def main() -> None:
     options.workers = (8 if on_gpu else 0) if options.workers is None else options.workers
     crops, source = real_crops(240)
     result: dict[str, Any] = {
-        "command": "python benchmarks/training.py",
+        "command": shlex.join(["python", "benchmarks/training.py", *_without_json(sys.argv[1:])]),
+        "turns": options.turns,
         "machine": describe_machine(),
         "device": torch.cuda.get_device_name() if on_gpu else "cpu",
         "network": "IResNet-18, 112 pixels, ArcFace",

@@ -3,8 +3,9 @@
 Definitions:
 
 * generation: pictures per second with every label (colour with 2x2 samples, depth, normals,
-  parts, points), 112 pixels, forty identities, by wall clock with two threads and per processor
-  second; the first forty pictures, which paint the people, are not counted;
+  parts, points), 112 pixels, forty identities, with two threads, after every person was painted
+  once; per processor second, median of rounds; by the clock, median and best round, and the share
+  of two cores that the best round was given, which says what else the machine did;
 * cues: the trivial baseline (five hand features, logistic regression) on attacks of the
   procedural head: mean of both error rates at a threshold of one half, on other people of the
   training domains (studio, phone), and on another domain (webcam);
@@ -58,6 +59,8 @@ from worlds_rasterisers import TorchRasteriser, VtkRasteriser
 
 SIZE = 112
 COUNT = 160
+ROUNDS = 5
+IDENTITIES = 40
 VIEWS = 16
 
 
@@ -65,26 +68,44 @@ def generation(head: str) -> dict[str, float]:
     """Measure pictures per second of a head."""
     out: dict[str, float] = {}
     for name, spec in {
-        "labels": WorldSpec(head=head, size=SIZE, identities=40),
+        "labels": WorldSpec(head=head, size=SIZE, identities=IDENTITIES),
         "attacks": WorldSpec(
             head=head,
             size=SIZE,
-            identities=40,
+            identities=IDENTITIES,
             channels=True,
             species=("bona_fide", "print", "replay", "mask_rigid"),
         ),
-        "256px": WorldSpec(head=head, size=256, identities=40),
+        "256px": WorldSpec(head=head, size=256, identities=IDENTITIES),
     }.items():
         world = World(spec)
+        _paint_everybody(world)
         count = COUNT if name == "labels" else COUNT // 3
-        for _ in generate(world, 0, 40, workers=2):
-            pass
-        wall, processor = time.perf_counter(), time.process_time()
-        for _ in generate(world, 1, count, workers=2):
-            pass
-        out[f"{name} per second, two threads"] = count / (time.perf_counter() - wall)
-        out[f"{name} per processor second"] = count / (time.process_time() - processor)
-    return {key: round(value, 1) for key, value in out.items()}
+        rounds = [_round(world, number, count) for number in range(1, ROUNDS + 1)]
+        rates = [count / wall for wall, _ in rounds]
+        best = max(range(ROUNDS), key=rates.__getitem__)
+        wall, processor = rounds[best]
+        out[f"{name} per processor second"] = statistics.median(count / p for _, p in rounds)
+        out[f"{name} per second, two threads, median"] = statistics.median(rates)
+        out[f"{name} per second, two threads, best"] = rates[best]
+        out[f"{name} share of two cores in the best"] = processor / (2 * wall)
+    return {key: round(value, 2) for key, value in out.items()}
+
+
+def _paint_everybody(world: World) -> None:
+    seen: set[int] = set()
+    for sample in stream(world, 0, 100 * IDENTITIES, workers=2):
+        seen.add(sample.identity)
+        if len(seen) == IDENTITIES:
+            return
+
+
+def _round(world: World, seed: int, count: int) -> tuple[float, float]:
+    """Return the seconds that pictures take, by the clock and of the processor."""
+    wall, processor = time.perf_counter(), time.process_time()
+    for _ in generate(world, seed, count, workers=2):
+        pass
+    return time.perf_counter() - wall, time.process_time() - processor
 
 
 def rasterisers(head: str) -> dict[str, Any]:
@@ -224,6 +245,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path)
     parser.add_argument("--heads", nargs="+", default=["procedural", "ict"])
+    parser.add_argument("--generation", action="store_true", help="measure generation alone")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     import torch
@@ -233,12 +255,14 @@ def main() -> None:
     for head in options.heads:
         try:
             measured = result["heads"].setdefault(head, {})
-            for part in (generation, rasterisers, recognised):
+            parts = (generation,) if options.generation else (generation, rasterisers, recognised)
+            for part in parts:
                 measured[part.__name__] = part(head)
                 print(head, part.__name__, json.dumps(measured[part.__name__]), flush=True)
         except DatasetError as error:
             result["heads"][head] = {"absent": str(error)}
-    result["cues"] = {"features": list(CUES), "error": cue_errors()}
+    if not options.generation:
+        result["cues"] = {"features": list(CUES), "error": cue_errors()}
     text = json.dumps(result, indent=1)
     print(text)
     if options.json:
