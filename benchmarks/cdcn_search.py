@@ -7,7 +7,9 @@ earlier edges, an operation other than none, an output node), the usual control 
 Training people are under the camera `phone`, the tested ones under `studio`, at the threshold of
 the equal error rate of development people under `phone`. Every seed draws its own people.
 
-    python benchmarks/cdcn_search.py [--search RUN] [--seeds 3] [--steps 400] [--json FILE]
+With `--json`, seeds that the file already holds under the same setting and cells are kept.
+
+    python benchmarks/cdcn_search.py [--search RUN] [--seeds 0 1 2] [--steps 400] [--json FILE]
 """
 
 from __future__ import annotations
@@ -177,7 +179,7 @@ def main() -> None:
     """Search, train, print, and write the result."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--search", type=Path, help="folder of a finished search; runs one if not")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -191,8 +193,8 @@ def main() -> None:
         print(json.dumps(search), flush=True)
         _, learner, _ = load_checkpoint(read_result(run).checkpoint)
         found = learner.network.genotype()
-        rows: list[dict[str, Any]] = []
-        for seed in range(options.seeds):
+        rows = held(options.json, options.steps, search)
+        for seed in sorted(set(options.seeds) - {row["seed"] for row in rows}):
             rows.append(compared(found, seed, options.steps, folder))
             if options.json:
                 # After every seed, since a run takes long.
@@ -200,18 +202,35 @@ def main() -> None:
     print(json.dumps(summary(rows), indent=1))
 
 
+def setting(steps: int) -> dict[str, Any]:
+    """Return what must be equal for seeds to be put together."""
+    return {
+        "steps": steps,
+        "width": WIDTH,
+        "size": SIZE,
+        "batch": BATCH,
+        "people": list(PEOPLE),
+    }
+
+
+def held(path: Path | None, steps: int, search: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the seeds that a file holds under the same setting and cells."""
+    if path is None or not path.exists():
+        return []
+    before = json.loads(path.read_text())
+    same = before["setting"] == setting(steps)
+    cells = json.loads(json.dumps(search["genotype"]))
+    return before["seeds"] if same and before["search"]["genotype"] == cells else []
+
+
 def write(path: Path, steps: int, search: dict[str, Any], rows: list[dict[str, Any]]) -> None:
     """Write what there is so far."""
+    rows = sorted(rows, key=lambda row: row["seed"])
+    seeds = " ".join(str(row["seed"]) for row in rows)
     result = {
-        "command": f"python benchmarks/cdcn_search.py --seeds {len(rows)} --steps {steps}",
+        "command": f"python benchmarks/cdcn_search.py --seeds {seeds} --steps {steps}",
         "machine": describe_machine(),
-        "setting": {
-            "steps": steps,
-            "width": WIDTH,
-            "size": SIZE,
-            "batch": BATCH,
-            "people": PEOPLE,
-        },
+        "setting": setting(steps),
         "search": search,
         "seeds": rows,
         "summary": summary(rows),
