@@ -27,7 +27,7 @@ class Shifted:
     def __init__(self, shares: list[float]) -> None:
         self.shares, self.calls, self.starts = shares, 0, list[np.ndarray]()
 
-    def locate(self, image: np.ndarray, five: np.ndarray, *, passes: int) -> np.ndarray:
+    def locate(self, image: np.ndarray, five: np.ndarray, *, passes: int, flip: bool) -> np.ndarray:
         self.starts.append(five[0])
         moved = TRUTH + np.array([self.shares[self.calls] * EYES, 0], np.float32)
         self.calls += 1

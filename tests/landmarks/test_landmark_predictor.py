@@ -62,6 +62,14 @@ def test_a_flipped_crop_gives_flipped_points(
     assert MIRROR[36] == 45
 
 
+def test_with_flip_both_sides_are_seen_alike(
+    predictor: LandmarkPredictor, crop: np.ndarray
+) -> None:
+    both = np.concatenate([crop, crop[:, :, ::-1]])
+    plain, flipped = predictor.predict(both, flip=True)
+    np.testing.assert_allclose(mirrored(flipped, crop.shape[2]), plain, atol=1e-3)
+
+
 def test_a_turned_and_scaled_picture_gives_turned_and_scaled_points(
     predictor: LandmarkPredictor, astronaut: np.ndarray
 ) -> None:

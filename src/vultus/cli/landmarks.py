@@ -22,6 +22,7 @@ def landmarks(
         str, typer.Option(help="First crop from the detector, a true box, or the true points.")
     ] = "detector",
     passes: Annotated[int, typer.Option(min=1, help="Looks at each face.")] = 2,
+    flip: Annotated[bool, typer.Option(help="Look at mirror images too.")] = True,
     out: OutOption = None,
     svg: SvgOption = False,
     json: JsonOption = False,
@@ -45,6 +46,7 @@ def landmarks(
             start=STARTS[start],
             split=part,
             passes=passes,
+            flip=flip,
             progress=step,
         )
     _show([report], out, svg, json)

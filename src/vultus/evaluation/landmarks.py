@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -63,6 +64,7 @@ def evaluate_landmarks(
     start: Start = "detector",
     split: str | None = None,
     passes: int = 2,
+    flip: bool = True,
     progress: Callable[[object], None] | None = None,
 ) -> Report:
     """Measure 68 points on annotated pictures.
@@ -71,8 +73,8 @@ def evaluate_landmarks(
     ----------
     root
         Pictures with ``.pts`` files beside them, or ``landmarks.csv`` with its folders.
-    predictor, passes
-        What is measured, and how often it looks at each face.
+    predictor, passes, flip
+        What is measured, how often it looks at each face, and whether at its mirror image too.
     detector
         Needed where ``start`` is ``detector``. A face that it misses counts as a failure and adds
         nothing to the AUC.
@@ -89,8 +91,8 @@ def evaluate_landmarks(
     records = _records(root, split)
     if start == "detector" and detector is None:
         raise DatasetError("a start from the detector needs a detector")
-    located = _locate(records, predictor, detector if start == "detector" else None, start, passes,
-                      progress)  # fmt: skip
+    look = partial(predictor.locate, passes=passes, flip=flip)
+    located = _locate(records, look, detector if start == "detector" else None, start, progress)
     figures: dict[str, Estimate] = {}
     errors: dict[str, NDArray[np.float64]] = {}
     for kind in LIMITS:
@@ -102,7 +104,12 @@ def evaluate_landmarks(
         figures[f"failures above {LIMITS[kind]:.0%}, {kind}"] = scores.failure_rate
     return Report(
         protocol="landmarks",
-        system={"landmarks": predictor.name, "start": start, "passes": str(passes)},
+        system={
+            "landmarks": predictor.name,
+            "start": start,
+            "passes": str(passes),
+            "mirrored": "yes" if flip else "no",
+        },
         figures=figures,
         facts=_facts(root, split, records, located),
         plots={"ced": lambda: plots.ced({predictor.name: errors["inter-ocular"]})},
@@ -121,10 +128,9 @@ def _records(root: Path, split: str | None) -> list[Record]:
 
 def _locate(
     records: Sequence[Record],
-    predictor: LandmarkPredictor,
+    look: Callable[[UInt8Array, FloatArray], FloatArray],
     detector: Finds | None,
     start: Start,
-    passes: int,
     progress: Callable[[object], None] | None,
 ) -> _Located:
     points = np.zeros((len(records), COUNT, 2), np.float32)
@@ -141,7 +147,7 @@ def _locate(
         if five is None:
             found[i] = False
         else:
-            points[i] = predictor.locate(image, five[None], passes=passes)[0]
+            points[i] = look(image, five[None])[0]
         if progress is not None:
             progress(record)
     return _Located(points, truth, found)

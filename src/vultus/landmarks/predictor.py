@@ -18,7 +18,7 @@ from vultus.geometry import (
     transform_points,
     warp,
 )
-from vultus.points68 import COUNT, MEAN, keypoints
+from vultus.points68 import COUNT, MEAN, keypoints, mirrored
 from vultus.runtime import CropNetwork
 
 #: The network used where none is named.
@@ -79,25 +79,38 @@ class LandmarkPredictor:
                 f"its template {self.template.name} has {self.template.size}"
             )
 
-    def predict(self, crops: UInt8Array) -> FloatArray:
+    def predict(self, crops: UInt8Array, *, flip: bool = False) -> FloatArray:
         """Return points, float32 (N, 68, 2), in crop pixels: 0 is the centre of the first one.
 
         Parameters
         ----------
         crops
             uint8 RGB (N, S, S, 3), aligned to :attr:`template`, whose size is S.
+        flip
+            Also look at the mirror image, and return the mean of both.
 
         Raises
         ------
         VultusError
             If the crops do not fit, or the network gives no finite points.
         """
-        points = self._network.run(crops)[0]
+        views = [crops, crops[:, :, ::-1]] if flip and crops.ndim == 4 else [crops]
+        points = self._network.run(np.concatenate(views))[0]
         if points.shape[1:] != (COUNT, 2):
             raise VultusError(f"{self.name} gave {points.shape}, not 68 points a face")
+        if len(views) == 2:
+            plain, other = np.split(points, 2)
+            points = np.asarray((plain + mirrored(other, self.template.size)) / 2, np.float32)
         return points
 
-    def locate(self, image: UInt8Array, five: ArrayLike, *, passes: int = PASSES) -> FloatArray:
+    def locate(
+        self,
+        image: UInt8Array,
+        five: ArrayLike,
+        *,
+        passes: int = PASSES,
+        flip: bool = True,
+    ) -> FloatArray:
         """Return points in picture pixels, float32 (N, 68, 2), of faces with known keypoints.
 
         Parameters
@@ -108,6 +121,8 @@ class LandmarkPredictor:
             (N, 5, 2) keypoints in the order of :class:`~vultus.faces.Face`.
         passes
             Looks at each face, 1 or more: from the second on the crop is aligned by the points.
+        flip
+            As in :meth:`predict`.
 
         Raises
         ------
@@ -115,10 +130,15 @@ class LandmarkPredictor:
             If the picture or the keypoints do not fit.
         """
         points = np.asarray(five, np.float32).reshape(-1, 5, 2)
-        return self.locate_many([image] * len(points), points, passes=passes)
+        return self.locate_many([image] * len(points), points, passes=passes, flip=flip)
 
     def locate_many(
-        self, images: Sequence[UInt8Array], five: ArrayLike, *, passes: int = PASSES
+        self,
+        images: Sequence[UInt8Array],
+        five: ArrayLike,
+        *,
+        passes: int = PASSES,
+        flip: bool = True,
     ) -> FloatArray:
         """Return the points of one face in each picture, as :meth:`locate` does, in batches."""
         aim = np.asarray(five, np.float32).reshape(-1, 5, 2)
@@ -130,7 +150,8 @@ class LandmarkPredictor:
         for _ in range(passes if len(aim) else 0):
             maps = similarity_transform(aim, self.template.points)
             crops = [warp(i, m, self.template.size) for i, m in zip(images, maps, strict=True)]
-            points = transform_points(invert_affine(maps), self.predict(np.concatenate(crops)))
+            found = self.predict(np.concatenate(crops), flip=flip)
+            points = transform_points(invert_affine(maps), found)
             aim = keypoints(points)
         return points
 
