@@ -27,7 +27,7 @@ _DET_RATES = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.5, 0.8)
 _BINS = 44
 NOTHING = Markup("")
 #: Room that the text of a line takes.
-_TEXT = 122.0
+_TEXT = 95.0
 
 
 @dataclass(frozen=True, slots=True)
