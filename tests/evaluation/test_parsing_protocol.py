@@ -114,7 +114,18 @@ def test_parts_of_the_set_are_measured_apart(tmp_path):
 def test_folders_that_do_not_fit_are_refused(tmp_path):
     grey = np.full((90, 80, 3), 90, np.uint8)
     write(tmp_path, [grey], [drawn()[:50]])
-    with pytest.raises(DatasetError, match=r"\(50, 80\), picture \(90, 80\)"):
+    with pytest.raises(DatasetError, match=r"no mask has the size of its picture, as 0.png"):
         evaluate_parsing(tmp_path, predictor=Discs(), detector=OneFace())
     with pytest.raises(DatasetError, match="no picture of split train"):
         evaluate_parsing(tmp_path, predictor=Discs(), detector=OneFace(), split="train")
+
+
+def test_masks_of_another_view_are_left_out_and_named(tmp_path):
+    grey = np.full((90, 80, 3), 90, np.uint8)
+    wider = cv2.resize(drawn(), (82, 90), interpolation=cv2.INTER_NEAREST)
+    write(tmp_path, [grey, grey, grey], [drawn(), drawn()[:50], wider])
+    report = evaluate_parsing(tmp_path, predictor=Discs(), detector=OneFace())
+    assert report.facts["pictures"] == 2
+    assert report.facts["left out, as the mask has another size"] == ["1.png"]
+    # Two columns more were taken out again.
+    assert report.figures["F1 hair"].value > 0.97

@@ -41,6 +41,8 @@ TO_FASSEG: Mapping[str, str] = {
 }
 #: Classes of FASSEG that mean the same. Its skin has the neck, which is background here.
 COMPARABLE = ("hair", "eyes", "nose", "mouth")
+#: By how much the sides of a mask may differ from its picture's.
+_TOLERANCE = 0.03
 
 
 class Finds(Protocol):
@@ -87,7 +89,7 @@ def evaluate_parsing(
     Raises
     ------
     DatasetError
-        If no picture of the part has a mask, or a mask is not of its picture's size.
+        If no picture of the part has a mask of its size.
     """
     records = [r for r in read_fasseg(root) if r.labels["mask"] is not None]
     records = [r for r in records if split is None or r.split == split]
@@ -95,13 +97,22 @@ def evaluate_parsing(
     if not records:
         raise DatasetError(f"{root}: no picture of split {split}, part {part} has a mask")
     table = np.array([FASSEG_CLASSES.index(TO_FASSEG[name]) for name in PART_NAMES], np.uint8)
-    matrices, found = [], []
+    matrices, found, kept, left_out = [], [], [], []
     for record in records:
-        matrix, seen = _compare(record, predictor, detector, table)
+        image = open_image(record.source())
+        truth = _fitted(mask_classes(open_image(record.labels["mask"])), image.shape[:2])
+        if truth is None:
+            left_out.append(record.path.name)
+            continue
+        matrix, seen = _compare(image, truth, predictor, detector, table)
         matrices.append(matrix)
         found.append(seen)
+        kept.append(record)
         if progress is not None:
             progress(record.path)
+    if not kept:
+        raise DatasetError(f"{root}: no mask has the size of its picture, as {left_out[0]} shows")
+    records = kept
     people = [str(r.identity or r.path) for r in records]
     figures = _figures(np.stack(matrices), people, "")
     for name, rows in _groups(records).items():
@@ -114,22 +125,36 @@ def evaluate_parsing(
         "comparable classes": ", ".join(COMPARABLE),
         "not comparable": "skin and background (the set's skin has the neck)",
         "brows": "counted as hair, as in the set",
+        "left out, as the mask has another size": left_out,
     }
     return Report("parsing-fasseg", {"network": predictor.name}, figures, facts)
 
 
 def _compare(
-    record: Record, predictor: Parses, detector: Finds, table: UInt8Array
+    image: UInt8Array, truth: UInt8Array, predictor: Parses, detector: Finds, table: UInt8Array
 ) -> tuple[NDArray[np.int64], bool]:
-    image = open_image(record.source())
-    truth = mask_classes(open_image(record.labels["mask"]))
-    if truth.shape != image.shape[:2]:
-        raise DatasetError(f"{record.labels['mask']}: {truth.shape}, picture {image.shape[:2]}")
     faces = detector.detect(image)
     mask = np.zeros(truth.shape, np.uint8)
     if faces:
-        mask = predictor.parse(image, [largest(faces).box])[0].mask(truth.shape)
+        shape = (truth.shape[0], truth.shape[1])
+        mask = predictor.parse(image, [largest(faces).box])[0].mask(shape)
     return pixel_confusion(table[mask], truth, len(FASSEG_CLASSES)), bool(faces)
+
+
+def _fitted(mask: UInt8Array, shape: tuple[int, ...]) -> UInt8Array | None:
+    """Return a mask in the size of its picture, or None if it is of another view of it.
+
+    Some masks of the set differ by a few pixels, from being reduced apart from their pictures.
+    """
+    if mask.shape == shape:
+        return mask
+    if max(abs(a - b) / b for a, b in zip(mask.shape, shape, strict=True)) > _TOLERANCE:
+        return None
+    rows, columns = (
+        np.minimum((np.arange(b) + 0.5) * a / b, a - 1).astype(int)
+        for a, b in zip(mask.shape, shape, strict=True)
+    )
+    return np.asarray(mask[np.ix_(rows, columns)], np.uint8)
 
 
 def _figures(matrices: NDArray[np.int64], people: Sequence[str], group: str) -> dict[str, Estimate]:
