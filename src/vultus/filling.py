@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from vultus.detection.facemesh import FaceMesh, Meshes, mesh_of_faces
 from vultus.faces import Pose
 from vultus.landmarks.mesh68 import points_of_mesh
 from vultus.landmarks.mesh_pose import head_pose
+from vultus.parts import FaceParts
 from vultus.predictors import FaceBatch, Predict, Resources
 
 
@@ -58,6 +61,20 @@ def attributes(resources: Resources) -> Predict:
 
     def predict(batch: FaceBatch) -> list[dict[str, Any]]:
         return [a.to_dict() for a in predictor.predict(batch.crops(predictor.template))]
+
+    return predict
+
+
+def parts(resources: Resources) -> Predict:
+    """Return the predictor of the parts of a face; it looks at the whole picture around the box."""
+    from vultus.parsing.predictor import ParsingPredictor
+
+    predictor = ParsingPredictor(provider=resources.provider, threads=resources.threads)
+
+    def predict(batch: FaceBatch) -> list[FaceParts]:
+        boxes = [np.array([f.box for f in group], np.float32) for group in batch.groups()]
+        found = predictor.parse_many(batch.images, boxes)
+        return [parts for group in found for parts in group]
 
     return predict
 

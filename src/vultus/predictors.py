@@ -158,6 +158,13 @@ PREDICTORS: Mapping[str, Entry] = {
             weights=("age-sex",),
             usual=False,
         ),
+        Entry(
+            "parts",
+            "skin, brows, eyes, nose, lips, mouth and hair",
+            "vultus.filling:parts",
+            weights=("rtnet-parsing",),
+            usual=False,
+        ),
     )
 }
 

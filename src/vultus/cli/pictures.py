@@ -77,7 +77,7 @@ def analyze(
     """Find faces and say everything that is known of them.
 
     With --json, one JSON document per picture and line. Predictors: landmarks, pose, quality,
-    attributes (only where asked for), embedding.
+    attributes and parts (only where asked for), embedding.
     """
     from vultus.predictors import EMBEDDING, choose
 
@@ -240,7 +240,7 @@ def draw_analysis(path: Path, result: Analysis, labels: list[str] | None = None)
     if result.image is None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_image(path, draw_faces(result.image, result.faces, labels))
+    save_image(path, draw_faces(result.image, result.faces, labels, parts=True))
 
 
 _COLUMNS = ("picture", "face", "score", "x1", "y1", "x2", "y2", "px high")
@@ -254,6 +254,7 @@ _SHOWN: Mapping[str, tuple[str, Callable[[Any], str]]] = {
         "appears as",
         lambda a: f"{a['age']:.0f} ± {a['age_deviation']:.0f} years, {a['sex']}",
     ),
+    "parts": ("skin hair", lambda p: f"{p.shares['skin']:.0%} {p.shares['hair']:.0%}"),
 }
 
 
