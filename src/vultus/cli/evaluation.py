@@ -180,6 +180,32 @@ def expression(
     )
 
 
+@app.command()
+def quality(
+    root: RootArgument,
+    seed: Annotated[int, typer.Option(help="Of the division of people.")] = 0,
+    degrade: Annotated[
+        bool,
+        typer.Option("--degrade", help="Add a copy of each picture that is worse at random."),
+    ] = False,
+    limit: Annotated[int | None, typer.Option(min=8, help="Most people to look at.")] = None,
+    out: OutOption = None,
+    svg: SvgOption = False,
+    json: JsonOption = False,
+    provider: ProviderOption = "cpu",
+    threads: ThreadsOption = None,
+) -> None:
+    """Measure what quality is worth: errors left when the worst pictures are discarded.
+
+    Curves and their areas for the overall score, each component and rivals; what the gate costs.
+    The recogniser's threshold comes from one half of the people, all figures from the other.
+    """
+    from vultus.evaluation.quality import evaluate_quality
+
+    _run(evaluate_quality, root, out, svg, json, provider, threads,
+         seed=seed, degrade=degrade, limit=limit)  # fmt: skip
+
+
 def _run(
     protocol: Callable[..., Report],
     root: Path,

@@ -1,10 +1,12 @@
 """Whether eyes and mouth can be seen, and eyes are open: logistic regression on their places.
 
-The places are fixed in the aligned crop. Each is told by the luminance of nine cells relative to
-the cheeks, the difference of its colour from theirs, and its texture; an open eye by the range of
-its luminance and by its profile from top to bottom. The face mesh does not follow the lids well
-enough for that. The weights were fitted by ``python benchmarks/quality.py curves`` on rendered
-heads with dark glasses, things before the face and closed eyes, where all is known exactly.
+The places are fixed in the aligned crop. Each is told by how much the luminance of its nine cells
+differs among them and from the cheeks, by the difference of its colour from theirs, and by its
+texture; an open eye by the range of its luminance and by its profile from top to bottom: the face
+mesh does not follow the lids well enough for that. The weights were fitted by
+``python benchmarks/quality.py curves`` on rendered heads and on portraits of the US Congress, whose
+eyes or mouths are painted over with light, dark, coloured and skin-like patches, and on rendered
+heads with closed eyes.
 """
 
 from __future__ import annotations
@@ -26,12 +28,12 @@ _CHEEKS: tuple[Place, Place] = ((slice(66, 86), slice(30, 54)), (slice(66, 86), 
 
 #: Bias, then the weights of the features of :func:`place_features`.
 EYE_WEIGHTS: tuple[float, ...] = (
-    *(5.354, -0.896, 1.125, -2.864, 1.318, -1.658, 0.586),
-    *(-0.015, 1.6, -0.694, -4.318, 2.999, 2.055),
+    *(1.79, 1.57, 4.78, 3.28, 1.19, 7.65, 1.56),
+    *(1.46, 5.55, 2.27, -2.82, -3.7, -2.22, 0.75),
 )
 MOUTH_WEIGHTS: tuple[float, ...] = (
-    *(11.344, -1.13, -1.467, -0.288, -1.106, -2.666, -0.972),
-    *(0.178, -1.974, 0.495, -0.502, 0.357, 3.586),
+    *(2.51, 0.35, 3.38, 1.0, 2.14, 3.52, 2.42),
+    *(1.23, 3.71, 0.89, -3.31, -4.13, -3.12, 0.69),
 )
 #: Bias, then the weights of the features of :func:`lid_features`.
 OPEN_WEIGHTS: tuple[float, ...] = (
@@ -65,7 +67,11 @@ def visibility(planes: Planes) -> tuple[FloatArray, FloatArray]:
 
 
 def place_features(planes: Planes, place: Place, *, mirrored: bool = False) -> FloatArray:
-    """Return what a place of the crop looks like, float32 (N, 12).
+    """Return what a place of the crop looks like, float32 (N, 13).
+
+    Of nine cells' log luminance over that of the cheeks: absolute differences from their mean, and
+    the absolute mean; then the colour's distance from the cheeks', its red part, and the log of
+    the mean slope.
 
     Parameters
     ----------
@@ -80,14 +86,16 @@ def place_features(planes: Planes, place: Place, *, mirrored: bool = False) -> F
     n, height, width = tone.shape
     cells = tone[:, : height // 3 * 3, : width // 3 * 3]
     cells = cells.reshape(n, 3, height // 3, 3, width // 3).mean((2, 4)).reshape(n, 9)
-    colour = [
+    relative = np.log((cells + 8) / skin[:, None])
+    mean = relative.mean(1, keepdims=True)
+    blue, red = (
         (plane[:, place[0], place[1]].mean((1, 2)) - _cheeks(plane)) / skin
         for plane in (planes.blue, planes.red)
-    ]
+    )
     slope = np.abs(np.diff(tone, axis=1)).mean((1, 2)) + np.abs(np.diff(tone, axis=2)).mean((1, 2))
-    relative = np.log((cells + 8) / skin[:, None])
-    columns = [relative, np.hypot(*colour)[:, None], colour[1][:, None]]
-    return np.concatenate([*columns, np.log((slope + 0.5) / skin)[:, None]], 1).astype(np.float32)
+    single = np.stack([np.hypot(blue, red), np.abs(red), np.log((slope + 0.5) / skin)], 1)
+    columns = [np.abs(relative - mean), np.abs(mean), single]
+    return np.concatenate(columns, 1).astype(np.float32)
 
 
 def openness(planes: Planes) -> FloatArray:
