@@ -22,7 +22,7 @@ ProviderOption = Annotated[
 ]
 DetectorOption = Annotated[
     str | None,
-    typer.Option(help="Which detector: blazeface, dlib-frontal; blazeface if not given."),
+    typer.Option(help="Which detector: blazeface, dlib-frontal, mos; blazeface if not given."),
 ]
 ThreadsOption = Annotated[
     int | None, typer.Option(min=1, help="Threads per network; the runtime's choice if not given.")

@@ -19,6 +19,7 @@ DEFAULT = "blazeface"
 DETECTORS: Mapping[str, tuple[str, str]] = {
     "blazeface": ("vultus.detection.blazeface_mesh", "BlazeFaceMesh"),
     "dlib-frontal": ("vultus.detection.dlib_frontal", "DlibFrontal"),
+    "mos": ("vultus.detection.mos.finder", "MosFinder"),
 }
 
 
@@ -42,7 +43,8 @@ class Detector:
     ----------
     name
         One of :data:`DETECTORS`; None for the default. ``blazeface`` finds faces of any pose and
-        size; ``dlib-frontal`` finds near-frontal, upright ones and needs the extra ``dlib``.
+        size; ``dlib-frontal`` finds near-frontal, upright ones and needs the extra ``dlib``;
+        ``mos`` finds faces of 4 % of the longer side and more, and fills their pose.
     provider
         Where networks run: ``cpu``, ``cuda``, ``openvino`` and others of
         :class:`vultus.runtime.Session`.
