@@ -17,7 +17,15 @@ from vultus.nets import onnx as exporting  # noqa: E402
 from vultus.nets.onnx import export_onnx, strip_notes  # noqa: E402
 
 #: Traces of a machine: its folders, its Python, the calls that led to a node.
-TRACES = (b".py", b"site-packages", b"stack_trace", b"fx_node", b"/home/", b"/root/", b"/tmp/")
+TRACES = (
+    b'.py", line',
+    b"site-packages",
+    b"stack_trace",
+    b"fx_node",
+    b"/home/",
+    b"/root/",
+    b"/tmp/",
+)
 
 
 class Buried(torch.nn.Module):
