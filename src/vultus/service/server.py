@@ -55,11 +55,15 @@ def run(settings: Settings) -> bool:
 
 
 def _keep_memory_together() -> None:
-    """Have the C library share its stores of free memory among threads.
+    """Have all threads share their stores of free memory.
 
-    It gives every few threads a store of their own, eight for each core, and each store keeps what
-    its threads needed at most: pictures are decoded by many threads in turn, so the process would
-    grow for hours towards the sum of all those peaks.
+    The C library gives every few threads a store of their own, eight for each core, and Arrow's
+    allocator one to every thread. Each store keeps what its threads needed at most: pictures are
+    decoded and galleries read by many threads in turn, so the process would grow for hours towards
+    the sum of all those peaks.
     """
+    import pyarrow as pa
+
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).mallopt(_ARENA_MAX, _ARENAS)
+    pa.set_memory_pool(pa.system_memory_pool())
