@@ -110,10 +110,10 @@ class Soak:
 
 
 def soak(server: Server, requests: int) -> dict[str, Any]:
-    """Ask so many times after a warm-up of a tenth as many; return what memory did."""
+    """Ask so many times after a warm-up of a tenth as many, 1000 at least; return what memory did."""
     run = Soak(server)
     asyncio.run(run.prepare())
-    warm_up = max(requests // 10, 200)
+    warm_up = max(requests // 10, 1000)
     asyncio.run(run.ask(warm_up))
     run.statuses.clear()
     found = [server.resident()]
