@@ -71,7 +71,7 @@ VIEWS = Augmentation(flip=0.0, cover=0.1)
 
 budgets = {
     "smoke": {"size": 32, "train": 12, "test": 8, "views": 2, "steps": 3, "batch": 8},
-    "cpu": {"size": 32, "train": 400, "test": 240, "views": 3, "steps": 100, "batch": 64},
+    "cpu": {"size": 48, "train": 800, "test": 400, "views": 3, "steps": 500, "batch": 32},
     "gpu": {"size": 112, "train": 4000, "test": 1000, "views": 4, "steps": 4000, "batch": 70},
 }
 
