@@ -44,14 +44,14 @@ class Detector:
     name
         One of :data:`DETECTORS`; None for the default. ``blazeface`` finds faces of any pose and
         size; ``dlib-frontal`` finds near-frontal, upright ones and needs the extra ``dlib``;
-        ``mos`` finds faces of 4 % of the longer side and more, and fills their pose.
+        ``mos`` finds fewer than the default, and fills their pose.
     provider
         Where networks run: ``cpu``, ``cuda``, ``openvino`` and others of
         :class:`vultus.runtime.Session`.
     threads
         Threads per network; None lets the runtime choose.
     min_score
-        Faces with a lower score are dropped; None for the detector's own threshold, 0.5.
+        Faces with a lower score are dropped; None for the detector's own threshold.
     max_faces
         Keep at most this many of the best; None keeps all.
 
