@@ -110,7 +110,7 @@ class Soak:
 
 
 def soak(server: Server, requests: int) -> dict[str, Any]:
-    """Ask so many times after a warm-up of a tenth as many, 1000 at least; return what memory did."""
+    """Ask so many times and return what memory did; before it, a tenth as many, 1000 at least."""
     run = Soak(server)
     asyncio.run(run.prepare())
     warm_up = max(requests // 10, 1000)
