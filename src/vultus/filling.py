@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,18 @@ def parts(resources: Resources) -> Predict:
         boxes = [np.array([f.box for f in group], np.float32) for group in batch.groups()]
         found = predictor.parse_many(batch.images, boxes)
         return [parts for group in found for parts in group]
+
+    return predict
+
+
+def expression(resources: Resources) -> Predict:
+    """Return the predictor of expression; it looks at the aligned crop."""
+    from vultus.expression.predictor import ExpressionPredictor
+
+    predictor = ExpressionPredictor(provider=resources.provider, threads=resources.threads)
+
+    def predict(batch: FaceBatch) -> list[Mapping[str, float]]:
+        return predictor.predict(batch.crops(predictor.template))
 
     return predict
 

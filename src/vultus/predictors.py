@@ -159,6 +159,13 @@ PREDICTORS: Mapping[str, Entry] = {
             usual=False,
         ),
         Entry(
+            "expression",
+            "seven expressions, valence and arousal",
+            "vultus.filling:expression",
+            weights=("expression-research",),
+            usual=False,
+        ),
+        Entry(
             "parts",
             "skin, brows, eyes, nose, lips, mouth and hair",
             "vultus.filling:parts",

@@ -65,9 +65,10 @@ def scenes(
             help="Folder with faces.csv, or an XML file of dlib's tool.", show_default=False
         ),
     ],
-    detector: Annotated[list[str], typer.Option(help="Detector to measure; repeat for more.")] = [
-        "blazeface"
-    ],  # noqa: B006 - typer copies it
+    detector: Annotated[
+        list[str] | None,
+        typer.Option(help="Detector to measure; repeat for more. blazeface if not given."),
+    ] = None,
     judge: Annotated[
         Path | None, typer.Option(help="YuNet as ONNX: finds faces that nobody annotated.")
     ] = None,
@@ -81,7 +82,7 @@ def scenes(
     from vultus.detection import Detector
     from vultus.evaluation.scenes import evaluate_scenes, yunet_judge
 
-    known = {name: Detector(name, provider, threads) for name in detector}
+    known = {name: Detector(name, provider, threads) for name in detector or ["blazeface"]}
     with progress_bar("Looking", None) as step:
         reports = evaluate_scenes(
             root,
@@ -158,7 +159,7 @@ def expression(
     ],
     network: Annotated[
         str, typer.Option(help="An expression network of the manifest.")
-    ] = "expression",
+    ] = "expression-research",
     out: OutOption = None,
     svg: SvgOption = False,
     json: JsonOption = False,

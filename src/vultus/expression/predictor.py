@@ -11,7 +11,7 @@ from vultus.geometry import Template, UInt8Array, template
 from vultus.runtime import CropNetwork
 
 #: The network used where none is named, and the alignment of its crops.
-DEFAULT, TEMPLATE = "expression", "dlib150"
+DEFAULT, TEMPLATE = "expression-research", "dlib150"
 
 #: Classes, in the order of the network's output.
 EXPRESSIONS = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger")

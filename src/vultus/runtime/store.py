@@ -134,8 +134,13 @@ class Store:
             return weight.sha256
         return _digest_file(self.path(weight_id)).read_text("ascii").split(" ", 1)[0]
 
+    def permits(self, weight_id: str) -> bool:
+        """Return whether a weight's licence allows commercial use, or was accepted."""
+        weight = self.weight(weight_id)
+        return weight.commercial == "yes" or bool(self.allowed & {weight.licence.casefold(), "all"})
+
     def _check_licence(self, weight: Weight) -> None:
-        if weight.commercial == "yes" or self.allowed & {weight.licence.casefold(), "all"}:
+        if self.permits(weight.id):
             return
         raise WeightsError(
             f"{weight.id} has the licence {weight.licence!r} (commercial use: "

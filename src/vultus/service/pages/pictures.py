@@ -12,6 +12,7 @@ from vultus.analysis import SUBJECTS, Subject
 from vultus.errors import ImageError
 from vultus.images import Limits
 from vultus.predictors import EMBEDDING, PREDICTORS, choose
+from vultus.runtime import Store
 from vultus.service.batching import Task
 from vultus.service.comparing import Comparison, compare
 from vultus.service.core import Service
@@ -111,8 +112,16 @@ def subject_of(body: Upload) -> Subject:
 
 
 def _offer(also: Collection[str]) -> dict[str, Any]:
-    """Return the predictors that run only where they are asked for, and which are."""
-    optional = [entry for entry in PREDICTORS.values() if not entry.usual]
+    """Return the predictors that run only where they are asked for, and which are.
+
+    Those whose weights have a licence that was not accepted are not offered.
+    """
+    permits = Store().permits
+    optional = [
+        entry
+        for entry in PREDICTORS.values()
+        if not entry.usual and all(permits(weight) for weight in entry.weights)
+    ]
     return {"optional": optional, "also": also, "titles": describing.TITLES}
 
 
