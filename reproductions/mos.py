@@ -20,8 +20,8 @@ from vultus.detection.mos.heads import Heads
 from vultus.detection.mos.networks import MosNet, MosNetwork, Shipped
 from vultus.detection.mos.scoring import draw, figures
 from vultus.nets.backbones import Backbone, build_backbone
-from vultus.reproduction import Claim, Measurement
 from vultus.places import default_home
+from vultus.reproduction import Claim, Measurement
 from vultus.training import load_checkpoint, read_recipe, train
 
 #: How much of AP a task may lose where it is claimed to be no worse.

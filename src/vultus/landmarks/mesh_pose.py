@@ -73,4 +73,5 @@ def angles_of(rotations: NDArray[np.float64]) -> FloatArray:
     yaw = np.arcsin(np.clip(-rotations[:, 0, 2], -1, 1))
     pitch = np.arctan2(rotations[:, 1, 2], rotations[:, 2, 2])
     roll = np.arctan2(-rotations[:, 0, 1], rotations[:, 0, 0])
-    return np.degrees(np.stack([yaw, pitch, roll], 1)).astype(np.float32)
+    angles: FloatArray = np.degrees(np.stack([yaw, pitch, roll], 1)).astype(np.float32)
+    return angles

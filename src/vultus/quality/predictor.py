@@ -148,6 +148,7 @@ class QualityPredictor:
 def read_feature_set(model: Path) -> FeatureSet:
     """Return the features of an exported forest; raise :class:`WeightsError` if it has none."""
     import onnx
+    from google.protobuf.message import DecodeError
 
     try:
         about = {p.key: p.value for p in onnx.load_model(model).metadata_props}
@@ -155,7 +156,7 @@ def read_feature_set(model: Path) -> FeatureSet:
             raise ValueError("its file names none")
         chosen = FeatureSet.from_dict(json.loads(about["feature_set"]))
         names = tuple(json.loads(about["features"]))
-    except (OSError, KeyError, ValueError, TypeError, VultusError) as error:
+    except (OSError, KeyError, ValueError, TypeError, DecodeError, VultusError) as error:
         raise WeightsError(f"{model}: is no quality forest with named features: {error}") from error
     if names != chosen.names or not set(chosen.components) <= set(NAMES):
         raise WeightsError(f"{model}: was grown on other features than this version computes")
