@@ -19,6 +19,7 @@ from vultus.geometry import UInt8Array
 from vultus.images import Limits, describe, open_image
 from vultus.predictors import EMBEDDING, PREDICTORS, FaceBatch, Predict, Predictors, choose
 from vultus.recognition import Embedder
+from vultus.runtime import manifest
 
 Subject = Literal["largest", "central", "only"]
 
@@ -241,10 +242,19 @@ def name_of(source: Any) -> str:
 
 
 def default_weights() -> tuple[str, ...]:
-    """Return the ids of the weights that an analyzer uses by default, loading none of them."""
+    """Return the ids of the weights that an analyzer may use unasked, loading none of them.
+
+    Weights whose licence has to be accepted first are not among them.
+    """
     module, name = DETECTORS[DEFAULT_DETECTOR]
     detector: tuple[str, ...] = getattr(importlib.import_module(module), name).weights
-    others = [weight for entry in PREDICTORS.values() for weight in entry.weights]
+    known = manifest()
+    others = [
+        weight
+        for entry in PREDICTORS.values()
+        for weight in entry.weights
+        if known[weight].commercial == "yes"
+    ]
     return tuple(dict.fromkeys((*detector, DEFAULT_EMBEDDER, *others)))
 
 
