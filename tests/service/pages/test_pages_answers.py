@@ -181,7 +181,7 @@ def test_what_is_not_computed_is_said(settled):
     assert "Not computed by this server: landmarks, head pose" in page.text
     assert "Not asked for: attributes" in page.text
     page = settled.post("/", {"also": "attributes"}, [("file", picture(7))])
-    assert "Not asked for" not in page.text
+    assert "Not asked for: attributes" not in page.text
     page = settled.post("/", {"also": "mind"}, [("file", picture(7))])
     assert (page.status, "no predictor mind" in page.text.lower()) == (422, True)
     assert "Faces that are very small" in settled.post("/", {}, [("file", b"nobody")]).text
