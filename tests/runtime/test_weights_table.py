@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vultus.errors import ConfigError
-from vultus.runtime import manifest
+from vultus.runtime import list_weights, manifest
 from vultus.runtime.manifest import Figure
 from vultus.runtime.table import weights_table, write_marked
 
@@ -42,3 +42,10 @@ def test_only_what_stands_between_the_marks_is_replaced(tmp_path: Path) -> None:
         write_marked(page, "figures", "new")
     with pytest.raises(ConfigError, match=r"none\.md"):
         write_marked(tmp_path / "none.md", "weights", "new")
+
+
+def test_the_page_of_weights_is_up_to_date() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "weights.md"
+    text = weights_table(list_weights())
+    written = page.read_text(encoding="utf-8")
+    assert text in written, "run: vultus models table --write docs/weights.md"
