@@ -95,6 +95,30 @@ def test_labels_of_a_file_are_read_and_missing_ones_left_out(tmp_path: Path) -> 
         labelled(config, 0)
 
 
+def test_what_is_tested_is_neither_trained_on_nor_chosen_on(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    crops = LabelledCrops(
+        rng.integers(0, 256, (200, 32, 32, 3), np.uint8),
+        np.zeros((200, 5, 2), np.float32),
+        {"age": np.arange(200, dtype=np.float32) % 90, "sex": np.arange(200) % 2},
+        {"sex": ("female", "male")},
+    )
+    save_labelled(tmp_path / "c.safetensors", crops)
+    config = load_recipe(
+        RECIPES / "research.yaml",
+        debug=True,
+        overrides=[f"config.data.file={tmp_path}/c.safetensors"],
+    ).config
+    data = AgeSex.data(config, 0)
+    trained, chosen = data.streams["faces"].examples.images, data.development.images
+    parts = [{image.tobytes() for image in part} for part in (trained, chosen)]
+    tested = {image.tobytes() for image in crops.images[crops.places() < config.data.test]}
+    assert all((parts[0], parts[1], tested))
+    assert not parts[0] & parts[1]
+    assert not (parts[0] | parts[1]) & tested
+    assert len(parts[0]) + len(parts[1]) + len(tested) == 200
+
+
 def test_the_shipped_network_answers_for_rendered_faces() -> None:
     predictor = AttributePredictor(threads=1)
     samples = list(stream(WorldSpec(size=160, identities=6), 2, 6))
