@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -259,4 +259,7 @@ def _short(value: Any, most: int = 8) -> str:
     if isinstance(value, list):
         more = f" and {len(value) - most} more" if len(value) > most else ""
         return ", ".join(map(str, value[:most])) + more
+    if isinstance(value, Mapping) and any(isinstance(v, Mapping) for v in value.values()):
+        # Whole curves: no table holds them.
+        return f"{', '.join(map(str, value))} (in the JSON)"
     return str(value)
