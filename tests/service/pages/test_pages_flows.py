@@ -38,7 +38,11 @@ def test_the_overlay_lies_on_the_picture_and_moves_with_the_list(visit, site):
     page.goto("/")
     page.set_input_files("#pick-file", TWO)
     page.wait_for_selector(".faces .card >> nth=1")
-    drawn, box = (page.locator(s).bounding_box() for s in ("#photo-file", ".mark >> nth=1 >> .box"))
+    # Both in one breath: the page may still be scrolling to what was found.
+    drawn, box = page.evaluate(
+        """() => ["#photo-file", ".mark:nth-of-type(2) .box"].map(
+             (selector) => document.querySelector(selector).getBoundingClientRect().toJSON())"""
+    )
     # The second face: a quarter of the right half from its left edge.
     assert (box["x"] - drawn["x"]) / drawn["width"] == pytest.approx(0.625, abs=0.01)
     assert (box["y"] - drawn["y"]) / drawn["height"] == pytest.approx(0.2, abs=0.015)
