@@ -12,6 +12,7 @@ from vultus.cli.output import (
     JsonOption,
     ThreadsOption,
     byte_progress,
+    fail,
     note,
     print_json,
     progress_bar,
@@ -127,6 +128,49 @@ def crops(
         print_json(summary)
     else:
         note(f"{len(found)} crops, {missed} pictures without a face: {out}")
+
+
+@app.command()
+def presentations(
+    keys: Annotated[
+        list[str], typer.Argument(help="Keys of sets of photographs.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="File to write (.safetensors).", show_default=False)],
+    part: Annotated[
+        str, typer.Option(help="learn: training and development people; test: others.")
+    ] = "learn",
+    size: Annotated[int, typer.Option(min=24, help="Side of the crops in pixels.")] = 96,
+    people: Annotated[int, typer.Option(min=4, help="Rendered people to train on.")] = 120,
+    limit: Annotated[int, typer.Option(min=4, help="Photographs of each set to train on.")] = 250,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    root: RootOption = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """Draw bona fide presentations and simulated attacks, to train and measure liveness.
+
+    Of rendered heads and of photographs; a quarter of the numbers is drawn for development and
+    for the test part, which has attacks and cameras that are not trained on.
+    """
+    from vultus.datasets.catalogue import read
+    from vultus.detection import Detector
+    from vultus.evaluation.presentations import presentations as drawn
+    from vultus.liveness.cdcn.presentations import save_presentations
+
+    if part not in ("learn", "test"):
+        fail(f"--part must be learn or test, not {part!r}")
+    sets = [read(key, root) for key in keys]
+    found = drawn(
+        "learn" if part == "learn" else "test",
+        sets,
+        Detector(threads=threads),
+        size=size,
+        people=people,
+        limit=limit,
+        seed=seed,
+        progress=note,
+    )
+    save_presentations(out, found)
+    note(f"{len(found)} presentations, {int(found.live.sum())} of them bona fide: {out}")
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,8 @@ class Simulation:
         :data:`vultus.worlds.DOMAINS`.
     population
         Seed of the people.
+    head
+        Source of the heads' geometry, see :class:`vultus.worlds.WorldSpec`.
     """
 
     train: int
@@ -54,6 +56,7 @@ class Simulation:
     seen: tuple[str, ...] = ("phone",)
     unseen: tuple[str, ...] = ("webcam",)
     population: int = 0
+    head: Literal["procedural", "ict"] = "procedural"
 
     def __post_init__(self) -> None:
         if min(self.train, self.development, self.bona_fide, self.frames) < 1 or self.test < 0:
@@ -84,8 +87,25 @@ def simulate(plan: Simulation, size: int, seed: int) -> PadCrops:
         people = tuple(range(start, start + count))
         start += count
         if people:
-            parts.append(_collected(list(_rows(plan, split, people, size, seed)), size, split))
+            parts.append(rendered(plan, split, people, size, seed))
     return joined(parts)
+
+
+def rendered(
+    plan: Simulation, split: str, people: tuple[int, ...], size: int, seed: int
+) -> PadCrops:
+    """Draw the presentations of some people of an experiment, numbers of the population.
+
+    Parameters
+    ----------
+    plan
+        What is drawn of each; its numbers of people do not matter.
+    split
+        ``test`` meets the cameras of ``unseen``, any other split those of ``seen``.
+    people, size, seed
+        Who; see :func:`simulate`.
+    """
+    return _collected(list(_rows(plan, split, people, size, seed)), size, split)
 
 
 def _rows(
@@ -104,6 +124,7 @@ def _rows(
         # The picture is larger than the crop by what the box lacks of the picture's height.
         spec = WorldSpec(
             size=picture_size(size),
+            head=plan.head,
             population=plan.population,
             people=people,
             species=(species,),

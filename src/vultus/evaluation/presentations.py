@@ -1,0 +1,205 @@
+"""Presentations to learn liveness from and to measure it on: rendered heads, and photographs.
+
+Real photographs stand on both sides, as they are and shown again on simulated paper and screens,
+so that what tells an attack is not that a picture was rendered. Everything goes through a
+simulated camera once more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+
+from vultus.datasets.records import Dataset, Record
+from vultus.detection import Detector, central
+from vultus.errors import DatasetError, ImageError
+from vultus.geometry import FloatArray, UInt8Array
+from vultus.images import open_image
+from vultus.liveness.cdcn.presentations import PadCrops, joined
+from vultus.liveness.cdcn.simulation import Simulation, reimage, rendered
+from vultus.worlds import SPECIES
+
+Photograph = tuple[UInt8Array, FloatArray, int]
+Part = Literal["learn", "test"]
+
+#: Attacks and cameras that a network learns from; the test part has all there are. A name that
+#: stands twice is drawn twice as often.
+SEEN_SPECIES = ("print", "print_cut", "replay", "mask_paper", "mask_rigid")
+SEEN_DOMAINS = ("studio", "studio", "phone", "phone", "surveillance")
+ALL_DOMAINS = ("studio", "phone", "webcam", "webcam", "surveillance")
+
+#: Bona fide presentations of each rendered person.
+BONA_FIDE_TIMES = 3
+
+#: Margin added around a photograph, as a part of its side: sets of tight crops end at the chin.
+MARGIN = 0.5
+
+#: Side in pixels to which smaller photographs are enlarged before the search.
+SMALL = 192
+
+#: Shares of the people of photographs that are tested on, and that choose.
+TEST, DEVELOPMENT = 0.25, 0.2
+
+
+def presentations(
+    part: Part,
+    sets: Sequence[Dataset],
+    detector: Detector,
+    *,
+    size: int = 96,
+    people: int = 120,
+    limit: int = 250,
+    seed: int = 0,
+    heads: Sequence[Literal["procedural", "ict"]] = ("procedural", "ict"),
+    progress: Callable[[str], None] | None = None,
+) -> PadCrops:
+    """Draw presentations of rendered heads and of photographs.
+
+    Domains are named ``rendered CAMERA`` and ``photograph CAMERA``.
+
+    Parameters
+    ----------
+    part
+        ``learn``, with the splits train and development, or ``test``, with other people, every
+        species and every camera.
+    sets
+        Photographs of real people, none of their labels. People of ``dev-test`` lists, and a
+        quarter of the people of sets without lists, are only in the test part; pictures without
+        identity never are.
+    detector
+        Finds the faces of photographs.
+    size
+        Side of a test crop.
+    people, limit
+        Rendered people, and photographs of each set, that are trained on; a quarter as many
+        choose, and a quarter are tested on.
+    seed
+        Of everything that is drawn.
+    heads
+        Sources of rendered heads, as many people of each.
+    progress
+        Called with the name of every finished block.
+
+    Raises
+    ------
+    DatasetError
+        If a part of a set has no photograph with a face.
+    """
+    splits = ("train", "development") if part == "learn" else ("test",)
+    told = progress or (lambda _: None)
+    blocks = []
+    for split in splits:
+        for place, head in enumerate(heads):
+            count = max((people if split == "train" else people // 4) // len(heads), 1)
+            # Thousands apart, so that more people of one split never are those of another.
+            first = 10_000 * ("train", "development", "test").index(split)
+            who = tuple(range(first, first + count))
+            plan = _plan(split, head, population=place)
+            blocks.append(_named("rendered", rendered(plan, split, who, size, seed)))
+            told(f"{split}: {count} rendered people of {head}")
+        for data in sets:
+            chosen = records_of(data, split, limit if split == "train" else limit // 4)
+            if not chosen:
+                continue
+            shown = photographs(chosen, detector)
+            blocks.append(_named("photograph", _shown(shown, split, size, seed)))
+            told(f"{split}: {len(shown)} photographs of {data.name}")
+    return joined(blocks)
+
+
+def _plan(split: str, head: Literal["procedural", "ict"], population: int) -> Simulation:
+    species = tuple(SPECIES) if split == "test" else SEEN_SPECIES
+    domains = ALL_DOMAINS if split == "test" else SEEN_DOMAINS
+    return Simulation(
+        train=1,
+        development=1,
+        species=species,
+        bona_fide=BONA_FIDE_TIMES,
+        seen=domains,
+        unseen=domains,
+        population=population,
+        head=head,
+    )
+
+
+def _shown(shown: Sequence[Photograph], split: str, size: int, seed: int) -> PadCrops:
+    test = split == "test"
+    return reimage(
+        shown,
+        size,
+        seed + {"train": 0, "development": 1000, "test": 2000}[split],
+        split=split,
+        species=("print", "print_bent", "replay") if test else ("print", "replay"),
+        domains=ALL_DOMAINS if test else SEEN_DOMAINS,
+        bona_fide=2,
+    )
+
+
+def _named(source: str, data: PadCrops) -> PadCrops:
+    return replace(data, domains=np.array([f"{source} {d}" for d in data.domains.tolist()]))
+
+
+def split_of(record: Record) -> str:
+    """Return the part of a photograph: train, development or test; by person, for good."""
+    if record.split == "dev-test":
+        return "test"
+    place = _place(record.identity or record.path.name)
+    if record.identity is None:
+        return "development" if place < DEVELOPMENT else "train"
+    if record.split is None and place < TEST:
+        return "test"
+    return "development" if place < TEST + DEVELOPMENT else "train"
+
+
+def records_of(data: Dataset, split: str, limit: int) -> list[Record]:
+    """Return at most ``limit`` photographs of a part, one of each person, spread over the set."""
+    found: dict[str, Record] = {}
+    for record in data:
+        if split_of(record) == split:
+            found.setdefault(record.identity or str(record.path), record)
+    order = sorted(found, key=_place)
+    return [found[name] for name in order[:limit]]
+
+
+def photographs(records: Sequence[Record], detector: Detector) -> list[Photograph]:
+    """Return pictures with the box of their central face, those without a face left out.
+
+    Raises
+    ------
+    DatasetError
+        If no picture has a face.
+    """
+    shown: list[Photograph] = []
+    for number, record in enumerate(records):
+        try:
+            image = prepared(open_image(record.source()))
+        except ImageError:
+            continue
+        faces = detector.detect(image)
+        if faces:
+            shown.append((image, central(faces, image.shape).box, number))
+    if not shown:
+        raise DatasetError(f"no face was found in {len(records)} photographs")
+    return shown
+
+
+def prepared(image: UInt8Array) -> UInt8Array:
+    """Return a photograph with a mirrored margin, enlarged if it is very small."""
+    if (short := min(image.shape[:2])) < SMALL:
+        factor = SMALL / short
+        image = np.asarray(
+            cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC), np.uint8
+        )
+    high, wide = (round(MARGIN * side) for side in image.shape[:2])
+    padded: Any = np.pad(image, ((high, high), (wide, wide), (0, 0)), "reflect")
+    return np.asarray(padded, np.uint8)
+
+
+def _place(name: str) -> float:
+    digest = hashlib.blake2b(name.encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big") / 2**32
