@@ -100,6 +100,13 @@ FIGURES = (
     Figure("search", "Search among 100 k: recall@10", _search(100_000, "recall_at_10"), ">=", 0.99),
     Figure("search", "Search among 1 M: peak memory, GB", _search(1_000_000, "peak_gb"), "<=", 3),
     Figure(
+        "analyze",
+        "Whole pictures, every predictor on, 640 px, 2 threads: faces a second",
+        lambda r: r["everything"]["faces per second"],
+        ">=",
+        12,
+    ),
+    Figure(
         "training",
         "Training IResNet-18, 1 thread: share of the matrix-product ceiling, processor time",
         _training("share_of_ceiling_processor"),
@@ -141,6 +148,7 @@ def commands() -> dict[str, list[str]]:
             "startup",
             "embedding",
             "pipeline",
+            "analyze",
             "detection",
             "search",
             "training",
