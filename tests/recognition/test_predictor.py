@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -133,16 +134,43 @@ def test_vectors_that_cannot_be_normalised_are_refused(spec: EmbedderSpec) -> No
 
 
 def test_networks_that_misfit_their_specification(tmp_path: Path, spec: EmbedderSpec) -> None:
-    small = write_model(tmp_path / "small.onnx", side=96)
     last = write_model(tmp_path / "last.onnx", layout="nhwc")
+    with pytest.raises(WeightsError, match="colour does not take square crops"):
+        Embedder(replace(spec, model=last))
     whole = write_model(tmp_path / "whole.onnx", dtype="uint8")
-    for path in (small, last, whole):
-        with pytest.raises(WeightsError, match=f"{path.name} does not fit"):
-            Embedder(replace(spec, model=path))
+    with pytest.raises(WeightsError, match=r"whole\.onnx does not fit"):
+        Embedder(replace(spec, model=whole))
     with pytest.raises(WeightsError, match="absent"):
         Embedder(replace(spec, model=tmp_path / "absent.onnx"))
     with pytest.raises(ConfigError, match="unknown alignment template"):
         Embedder(replace(spec, template="arcface999"))
+
+
+@pytest.mark.parametrize("side", [96, 128])
+def test_a_network_of_another_side_gets_scaled_crops(
+    tmp_path: Path, spec: EmbedderSpec, crops: np.ndarray, side: int
+) -> None:
+    embedder = Embedder(replace(spec, model=write_model(tmp_path / "net.onnx", side=side)))
+    way = cv2.INTER_AREA if side < SIDE else cv2.INTER_LINEAR
+    scaled = np.stack([cv2.resize(crop, (side, side), interpolation=way) for crop in crops])
+    expected = (scaled.astype(np.float64).mean((1, 2)) - 127.5) / 127.5 @ WEIGHTS
+    np.testing.assert_allclose(embedder.predict_raw(crops), expected, rtol=1e-3, atol=1e-3)
+    assert embedder.space.endswith("/arcface112")
+
+
+@pytest.mark.parametrize("wants", PREPARATIONS, ids=str)
+def test_results_are_those_of_the_bare_session_to_the_bit(
+    tmp_path: Path, crops: np.ndarray, wants: Preprocessing
+) -> None:
+    path = write_model(tmp_path / "net.onnx", layout=wants.layout, dtype=wants.dtype)
+    batch = crops if wants.order == "rgb" else crops[..., ::-1]
+    if wants.dtype == "float32":
+        batch = (batch.astype(np.float32) - np.float32(wants.mean)) / np.float32(wants.std)
+    batch = batch if wants.layout == "nhwc" else batch.transpose(0, 3, 1, 2)
+    session = Session(path, threads=1)
+    bare = np.concatenate([session.run(batch[i : i + 32])[0] for i in range(0, len(batch), 32)])
+    embedder = Embedder(EmbedderSpec("colour", path, "arcface112", wants), threads=1)
+    np.testing.assert_array_equal(embedder.predict_raw(crops), bare)
 
 
 def test_output_that_is_no_vector_is_refused(tmp_path: Path, spec: EmbedderSpec) -> None:

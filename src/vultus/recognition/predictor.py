@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vultus.errors import VultusError, WeightsError
 from vultus.geometry import Template, UInt8Array, template
-from vultus.runtime import Preprocessing, Session, Store
+from vultus.runtime import CropNetwork, Preprocessing, Store
+from vultus.runtime.crops import CropFile
 from vultus.runtime.session import Precision
 
 FloatArray = NDArray[np.float32]
 
-#: Crops that are prepared at a time, so that memory does not grow with the number of faces.
-CHUNK = 32
+#: The task of recognition networks in the manifest.
+TASK = "recognition"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,8 @@ class EmbedderSpec:
     model
         ONNX file with one input for crops and, as its first output, (N, D) embeddings.
     template
-        Name of the alignment template, for example ``arcface112``.
+        Name of the alignment template, for example ``arcface112``. A network of another side than
+        the template's gets the crops reduced or enlarged.
     input
         How crops are prepared.
     digest
@@ -64,8 +65,8 @@ class EmbedderSpec:
         """
         store = Store(offline=offline, allow_licenses=allow_licenses)
         weight = store.weight(weight_id)
-        if weight.task != "recognition" or weight.template is None or weight.input is None:
-            known = sorted(w.id for w in store.weights.values() if w.task == "recognition")
+        if weight.task != TASK or weight.template is None or weight.input is None:
+            known = sorted(w.id for w in store.weights.values() if w.task == TASK)
             raise WeightsError(f"{weight_id} is no recognition network; known: {', '.join(known)}")
         return cls(
             weight.id, store.resolve(weight_id), weight.template, weight.input, weight.digest
@@ -123,8 +124,15 @@ class Embedder:
         self.spec = spec
         self.name = spec.id
         self.template: Template = template(spec.template)
-        self._session = Session(spec.model, provider=provider, threads=threads, precision=precision)
-        self.space = f"{spec.id}@{spec.digest or self._session.digest}/{spec.template}"
+        self._network = CropNetwork(
+            CropFile(spec.id, spec.model, spec.template, spec.input),
+            TASK,
+            side=self.template.size,
+            provider=provider,
+            threads=threads,
+            precision=precision,
+        )
+        self.space = f"{spec.id}@{spec.digest or self._network.digest}/{spec.template}"
         self.dim = self._check_network()
 
     def predict(self, crops: UInt8Array) -> FloatArray:
@@ -152,35 +160,10 @@ class Embedder:
 
         The arguments and errors are those of :meth:`predict`.
         """
-        self._check_crops(crops)
-        chunks = [
-            self._session.run(self._prepare(crops[start : start + CHUNK]))[0]
-            for start in range(0, max(len(crops), 1), CHUNK)
-        ]
-        raw: FloatArray = np.concatenate(chunks).astype(np.float32, copy=False)
+        raw = self._network.run(crops)[0]
         if raw.ndim != 2:
             raise VultusError(f"the first output of {self.name} is not (N, D) but {raw.shape}")
-        finite = np.isfinite(raw).all(axis=1)
-        if not finite.all():
-            raise VultusError(f"{self.name} gave no finite vector for crop {int(finite.argmin())}")
         return raw
-
-    def _check_crops(self, crops: UInt8Array) -> None:
-        side = self.template.size
-        if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[1:] != (side, side, 3):
-            raise VultusError(
-                f"{self.name} takes uint8 RGB crops (N, {side}, {side}, 3) aligned to "
-                f"{self.template.name}, got {crops.dtype} {crops.shape}"
-            )
-
-    def _prepare(self, crops: UInt8Array) -> NDArray[Any]:
-        wants = self.spec.input
-        batch: NDArray[Any] = crops if wants.order == "rgb" else crops[..., ::-1]
-        if wants.dtype == "float32":
-            batch = batch.astype(np.float32)
-            batch -= np.array(wants.mean, np.float32)
-            batch /= np.array(wants.std, np.float32)
-        return batch if wants.layout == "nhwc" else batch.transpose(0, 3, 1, 2)
 
     def _check_network(self) -> int:
         """Return the embedding's length; raise :class:`WeightsError` on a network that misfits."""
