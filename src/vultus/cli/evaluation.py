@@ -1,4 +1,4 @@
-"""Commands that run protocols: evaluate lfw, orl, folder, attributes, expression."""
+"""Commands that run protocols: evaluate lfw, orl, folder, attributes, expression, liveness."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from vultus.cli.output import (
     JsonOption,
     ProviderOption,
     ThreadsOption,
+    fail,
     print_json,
     progress_bar,
     table,
@@ -160,6 +161,9 @@ def expression(
     network: Annotated[
         str, typer.Option(help="An expression network of the manifest.")
     ] = "expression-research",
+    groups: Annotated[
+        bool, typer.Option("--groups", help="Also give accuracy by apparent sex and age.")
+    ] = False,
     out: OutOption = None,
     svg: SvgOption = False,
     json: JsonOption = False,
@@ -167,18 +171,96 @@ def expression(
     threads: ThreadsOption = None,
 ) -> None:
     """Compare the seven expressions with the labels of aligned crops, a report per set."""
+    from vultus.attributes.predictor import AttributePredictor
     from vultus.datasets.crops import load_labelled
     from vultus.evaluation.attributes import evaluate_expression
     from vultus.expression.predictor import ExpressionPredictor
 
     predictor = ExpressionPredictor(network, provider, threads)
     wanted = {key: split for key, _, split in (text.partition(":") for text in sets)}
-    _show(
-        evaluate_expression(load_labelled(crops), predictor, name=crops.name, sets=wanted),
-        out,
-        svg,
-        json,
+    appearance = AttributePredictor(provider=provider, threads=threads) if groups else None
+    reports = evaluate_expression(
+        load_labelled(crops), predictor, name=crops.name, sets=wanted, appearance=appearance
     )
+    _show(reports, out, svg, json)
+
+
+@app.command()
+def liveness(
+    learn: Annotated[
+        Path | None,
+        typer.Argument(help="File of 'vultus data presentations --part learn'."),
+    ] = None,
+    test: Annotated[
+        Path | None, typer.Option(help="File of 'vultus data presentations --part test'.")
+    ] = None,
+    bona_fide: Annotated[
+        list[Path] | None, typer.Option(help="Real pictures of living faces; repeatable.")
+    ] = None,
+    attacks: Annotated[
+        list[Path] | None, typer.Option(help="Real pictures of attacks; repeatable.")
+    ] = None,
+    people: Annotated[
+        str | None,
+        typer.Option(help="Key of a set whose people of the test part are bona fide pictures."),
+    ] = None,
+    network: Annotated[
+        str, typer.Option(help="A liveness network of the manifest, or what 'vultus export' wrote.")
+    ] = "cdcn-light",
+    out: OutOption = None,
+    svg: SvgOption = False,
+    json: JsonOption = False,
+    provider: ProviderOption = "cpu",
+    threads: ThreadsOption = None,
+) -> None:
+    """Measure liveness by attack on simulated presentations, and on real pictures.
+
+    APCER of every species, BPCER and ACER at the threshold of the development people, beside five
+    hand features; on real pictures at the packaged threshold, or else that of the development
+    people, detection included.
+    """
+    from vultus.detection import Detector
+    from vultus.evaluation.liveness import (
+        crop_scorer,
+        development_threshold,
+        evaluate_liveness,
+        evaluate_pictures,
+        pictures_below,
+    )
+    from vultus.liveness.cdcn.presentations import load_presentations
+    from vultus.liveness.predictor import LivenessPredictor, LivenessSpec
+
+    if (learn is None) != (test is None):
+        fail("measuring on simulated presentations needs both files: LEARN and --test TEST")
+    named = LivenessSpec.from_export(network) if network.endswith(".onnx") else network
+    predictor = LivenessPredictor(named, provider, threads)
+    reports, threshold = [], predictor.threshold
+    if learn is not None and test is not None:
+        drawn = load_presentations(learn)
+        reports += evaluate_liveness(drawn, load_presentations(test), predictor)
+        if threshold is None:
+            threshold = development_threshold(drawn, predictor)
+    real: list[tuple[str, list[Any], list[Any]]] = []
+    if bona_fide or attacks:
+        real.append(("pictures", pictures_below(bona_fide or []), pictures_below(attacks or [])))
+    if people is not None:
+        from vultus.datasets.catalogue import read
+        from vultus.evaluation.presentations import records_of
+
+        shown = [record.source() for record in records_of(read(people), "test")]
+        real.append((f"{people}, test people", shown, []))
+    for title, genuine, fake in real:
+        if threshold is None:
+            fail(f"{network} has no packaged threshold: give LEARN and --test as well")
+        score, detector = crop_scorer(predictor), Detector(threads=threads)
+        reports.append(
+            evaluate_pictures(
+                genuine, fake, score, detector, threshold, name=predictor.name, title=title
+            )
+        )
+    if not reports:
+        fail("give LEARN with --test, --bona-fide, --attacks or --people")
+    _show(reports, out, svg, json)
 
 
 @app.command()

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vultus.attributes.predictor import AttributePredictor
+from vultus.attributes.predictor import AgeSexAnswer, AttributePredictor
 from vultus.datasets.crops import LabelledCrops
 from vultus.errors import DatasetError
 from vultus.evaluation.report import Report
 from vultus.expression.predictor import EXPRESSIONS, ExpressionPredictor
 from vultus.measure import Estimate, plots
 from vultus.measure.classification import classification_scores, reliability
-from vultus.measure.groups import by_group
+from vultus.measure.groups import Cell, by_group
 from vultus.measure.intervals import rate
 from vultus.measure.regression import regression_scores
 
@@ -54,13 +56,7 @@ def evaluate_attributes(
     rows = np.flatnonzero(np.isfinite(ages) & (sex != "") & (crops.places() < test))
     if not len(rows):
         raise DatasetError(f"{name}: no picture of the part has age and sex")
-    answers = [
-        answer
-        for start in range(0, len(rows), CHUNK)
-        for answer in predictor.predict(
-            _sized(crops.images[rows[start : start + CHUNK]], predictor)
-        )
-    ]
+    answers = _answers(predictor, crops.images[rows])
     age, sex = ages[rows].astype(np.float64), sex[rows]
     guess = np.array([answer.age for answer in answers])
     right = np.array([("male" if a.male >= 0.5 else "female") for a in answers]) == sex
@@ -77,18 +73,20 @@ def evaluate_attributes(
     groups = {"sex": sex, "age": _bands(age)}
     if "race" in crops.names:
         groups["race"] = np.array((*crops.names["race"], "unknown"))[crops.label("race")[rows]]
-    wrong = by_group(lambda i: rate(~right[i]), groups, depth=1)
-    apart = by_group(lambda i: regression_scores(guess[i], age[i]).mae, groups, depth=1)
+    wrong = by_group(lambda i: rate(~right[i]), groups, depth=2)
+    apart = by_group(lambda i: regression_scores(guess[i], age[i]).mae, groups, depth=2)
     facts: dict[str, Any] = {"crops": name, "pictures": len(rows)}
-    for cell in apart[1:]:
-        figures[f"age error, {cell.name}"] = cell.estimate
-    for cell in wrong[1:]:
-        figures[f"sex error, {cell.name}"] = cell.estimate
+    figures |= _cells("age error", apart) | _cells("sex error", wrong)
     return Report("attributes", {"network": predictor.name}, figures, facts)
 
 
 def evaluate_expression(
-    crops: LabelledCrops, predictor: ExpressionPredictor, *, name: str, sets: Mapping[str, str]
+    crops: LabelledCrops,
+    predictor: ExpressionPredictor,
+    *,
+    name: str,
+    sets: Mapping[str, str],
+    appearance: AttributePredictor | None = None,
 ) -> list[Report]:
     """Measure the seven expressions on sets of a file, a report each.
 
@@ -102,6 +100,9 @@ def evaluate_expression(
         Of the file, for the report.
     sets
         Sets to measure, each with the split that is meant, or ``""`` for all of it.
+    appearance
+        Groups faces by the sex and age that this network sees, since sets of expressions have no
+        such labels: groups by appearance, with that network's errors.
 
     Raises
     ------
@@ -126,8 +127,48 @@ def evaluate_expression(
             ]
         )
         title = f"{key} {split}".strip()
-        reports.append(_expression_report(title, truth[rows], shares, known, predictor, name))
+        report = _expression_report(title, truth[rows], shares, known, predictor, name)
+        if appearance is not None:
+            right = np.array(EXPRESSIONS)[shares.argmax(1)] == truth[rows]
+            groups = _appearances(appearance, crops.images[rows])
+            cells = by_group(partial(_accuracy, right, known), groups, known)
+            report = replace(report, figures={**report.figures, **_cells("accuracy", cells)})
+        reports.append(report)
     return reports
+
+
+def _accuracy(
+    right: NDArray[np.bool_], people: NDArray[np.int64] | None, rows: NDArray[np.intp]
+) -> Estimate:
+    return rate(right[rows], None if people is None else people[rows])
+
+
+def _cells(what: str, cells: list[Cell]) -> dict[str, Estimate]:
+    """Return the figures of groups and of the intersections that are large enough."""
+    return {
+        f"{what}, {cell.name}": cell.estimate
+        for cell in cells
+        if len(cell.group) == 1 or (len(cell.group) > 1 and not cell.flagged)
+    }
+
+
+def _appearances(
+    predictor: AttributePredictor, crops: NDArray[np.uint8]
+) -> dict[str, NDArray[np.str_]]:
+    answers = _answers(predictor, crops)
+    sexes = np.array(["male" if answer.male >= 0.5 else "female" for answer in answers])
+    return {
+        "apparent sex": sexes,
+        "apparent age": _bands(np.array([answer.age for answer in answers])),
+    }
+
+
+def _answers(predictor: AttributePredictor, crops: NDArray[np.uint8]) -> list[AgeSexAnswer]:
+    return [
+        answer
+        for start in range(0, len(crops), CHUNK)
+        for answer in predictor.predict(_sized(crops[start : start + CHUNK], predictor))
+    ]
 
 
 def _expression_report(
