@@ -128,7 +128,8 @@ class Face:
     quality
         ``overall`` score and components by name, in [0, 1]; ``reasons``, a list of sentences.
     liveness
-        Probability in [0, 1] that the presentation is bona fide, with its decision.
+        ``decision``, ``bona fide`` or ``attack``, with ``score`` and ``threshold``, and a
+        ``warning`` of what it is worth.
     embedding
         Template for recognition.
     expression

@@ -92,6 +92,19 @@ def expression(resources: Resources) -> Predict:
     return predict
 
 
+def liveness(resources: Resources) -> Predict:
+    """Return the predictor of liveness; it looks at the square around the box."""
+    from vultus.liveness.masks import EXPANSION
+    from vultus.liveness.predictor import LivenessPredictor
+
+    predictor = LivenessPredictor(provider=resources.provider, threads=resources.threads)
+
+    def predict(batch: FaceBatch) -> list[dict[str, Any]]:
+        return [a.to_dict() for a in predictor.decide(batch.boxes(EXPANSION, predictor.size))]
+
+    return predict
+
+
 def _mesh(resources: Resources) -> FaceMesh:
     found: FaceMesh = resources.shared(
         "facemesh", lambda: FaceMesh(provider=resources.provider, threads=resources.threads)

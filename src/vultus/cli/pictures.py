@@ -68,6 +68,10 @@ def analyze(
     skip: Annotated[
         list[str] | None, typer.Option(help="Do not run these predictors; repeatable.")
     ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(help="Run these predictors besides the usual ones; repeatable."),
+    ] = None,
     attributes: Annotated[
         bool, typer.Option("--attributes", help="Also guess age and sex as they appear.")
     ] = False,
@@ -77,14 +81,15 @@ def analyze(
     """Find faces and say everything that is known of them.
 
     With --json, one JSON document per picture and line. Predictors: landmarks, pose, quality,
-    attributes and parts (only where asked for), embedding.
+    embedding; only where asked for by name: attributes, expression, parts, and liveness, which
+    has learned from simulated attacks alone and is no security control.
     """
     from vultus.predictors import EMBEDDING, choose
 
     # Templates are shown in JSON only, and there only where they are asked for.
     unseen = () if templates else (EMBEDDING,)
-    also = ("attributes",) if attributes else ()
-    fields = choose(only, {*(skip or ()), *unseen} - set(only or ()), also)
+    besides = (*(also or ()), *(("attributes",) if attributes else ()))
+    fields = choose(only, {*(skip or ()), *unseen} - set(only or ()), besides)
     analyzer = make_analyzer(provider, threads)
     _report(analyzer, sources, draw, json, fields=fields, templates=templates)
 
@@ -213,6 +218,10 @@ def _report(
             rows += _rows(result, shown)
     if not json:
         table((*_COLUMNS, *(_SHOWN[field][0] for field in shown)), rows)
+        if "liveness" in fields:
+            from vultus.liveness.predictor import WARNING
+
+            note(f"liveness: {WARNING}")
         if draw:
             typer.echo(f"pictures drawn in {draw}")
     _exit(skipped, len(found))
@@ -249,6 +258,10 @@ _COLUMNS = ("picture", "face", "score", "x1", "y1", "x2", "y2", "px high")
 _SHOWN: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "pose": ("yaw pitch roll", lambda p: f"{p.yaw:.0f} {p.pitch:.0f} {p.roll:.0f}"),
     "quality": ("quality", lambda q: _worded(q)),
+    "liveness": (
+        "liveness",
+        lambda a: f"{a['decision']}, {a['score']:.2f} (from {a['threshold']:.2f})",
+    ),
     "expression": ("expression", lambda e: _strongest(e)),
     "attributes": (
         "appears as",

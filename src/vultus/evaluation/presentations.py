@@ -156,7 +156,7 @@ def split_of(record: Record) -> str:
     return "development" if place < TEST + DEVELOPMENT else "train"
 
 
-def records_of(data: Dataset, split: str, limit: int) -> list[Record]:
+def records_of(data: Dataset, split: str, limit: int | None = None) -> list[Record]:
     """Return at most ``limit`` photographs of a part, one of each person, spread over the set."""
     found: dict[str, Record] = {}
     for record in data:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from vultus.errors import VultusError, WeightsError
 from vultus.liveness.masks import ellipse_mask
 from vultus.liveness.scoring import clip_scores, frame_scores
-from vultus.runtime import Preprocessing, Session, Store
+from vultus.runtime import CropNetwork, Preprocessing, Store
 
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
@@ -23,8 +24,14 @@ UInt8Array = NDArray[np.uint8]
 #: Crop that a map network wants: the detector's box, squared and enlarged by 1.3.
 TEMPLATE = "box1.3"
 
-#: Crops that are prepared at a time, so that memory does not grow with the number of faces.
-CHUNK = 32
+#: The network used where none is named.
+DEFAULT = "cdcn-light"
+
+#: Threshold of each network of the manifest, from its development people.
+THRESHOLDS: Mapping[str, float] = MappingProxyType({"cdcn-light": 0.5})
+
+#: What has to be said wherever a decision is shown.
+WARNING = "Learned from simulated attacks alone; an indication, not a security control."
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +112,36 @@ class LivenessSpec:
         return cls(weight_id, file, Preprocessing(**wanted))
 
 
+@dataclass(frozen=True, slots=True)
+class LivenessAnswer:
+    """What the network says of one face, and the decision at a threshold.
+
+    Parameters
+    ----------
+    score
+        Higher looks more like bona fide: no probability.
+    threshold
+        Scores from here on are taken for bona fide.
+    """
+
+    score: float
+    threshold: float
+
+    @property
+    def bona_fide(self) -> bool:
+        """Whether the presentation is taken for bona fide."""
+        return self.score >= self.threshold
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values of ``Face.liveness``."""
+        return {
+            "decision": "bona fide" if self.bona_fide else "attack",
+            "score": self.score,
+            "threshold": self.threshold,
+            "warning": WARNING,
+        }
+
+
 class LivenessPredictor:
     """A liveness network. Thread safe; keeps no state between calls.
 
@@ -118,6 +155,8 @@ class LivenessPredictor:
         A liveness network of the manifest, or a :class:`LivenessSpec` for any ONNX file.
     provider, threads
         See :class:`~vultus.runtime.Session`.
+    threshold
+        For :meth:`decide`; that of :data:`THRESHOLDS` if not given.
     allow_licenses, offline
         See :func:`~vultus.runtime.resolve`.
 
@@ -140,10 +179,11 @@ class LivenessPredictor:
 
     def __init__(
         self,
-        network: str | LivenessSpec,
+        network: str | LivenessSpec = DEFAULT,
         provider: str = "cpu",
         threads: int | None = None,
         *,
+        threshold: float | None = None,
         allow_licenses: Iterable[str] | None = None,
         offline: bool | None = None,
     ) -> None:
@@ -151,8 +191,11 @@ class LivenessPredictor:
         if isinstance(spec, str):
             spec = LivenessSpec.from_manifest(spec, allow_licenses=allow_licenses, offline=offline)
         self.spec, self.name = spec, spec.id
-        self._session = Session(spec.model, provider=provider, threads=threads)
-        self.size = self._side()
+        self.threshold = THRESHOLDS.get(spec.id) if threshold is None else threshold
+        self._network = CropNetwork.of_file(
+            spec.model, spec.id, TEMPLATE, spec.input, provider=provider, threads=threads
+        )
+        self.size = self._network.size
         self._face = ellipse_mask(self.size)
 
     def predict(self, crops: UInt8Array, masks: ArrayLike | None = None) -> FloatArray:
@@ -177,6 +220,26 @@ class LivenessPredictor:
             masks = np.broadcast_to(self._face, (len(crops), self.size, self.size))
         return frame_scores(maps, masks)
 
+    def decide(self, crops: UInt8Array) -> list[LivenessAnswer]:
+        """Return scores with their decision.
+
+        Parameters
+        ----------
+        crops
+            See :meth:`predict`.
+
+        Raises
+        ------
+        VultusError
+            If the crops do not fit, or nobody has chosen a threshold for this network.
+        """
+        if self.threshold is None:
+            raise VultusError(
+                f"{self.name} has no threshold; choose one on a development set and give it as "
+                "threshold="
+            )
+        return [LivenessAnswer(float(score), self.threshold) for score in self.predict(crops)]
+
     def predict_clips(
         self, crops: UInt8Array, clips: ArrayLike, masks: ArrayLike | None = None
     ) -> tuple[NDArray[np.int64], FloatArray]:
@@ -193,36 +256,7 @@ class LivenessPredictor:
 
     def predict_maps(self, crops: UInt8Array) -> FloatArray:
         """Return the maps themselves, float32 (N, h, w), all finite."""
-        side = self.size
-        if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[1:] != (side, side, 3):
-            raise VultusError(
-                f"{self.name} takes uint8 RGB crops (N, {side}, {side}, 3) of {self.template}, "
-                f"got {crops.dtype} {crops.shape}"
-            )
-        chunks = [
-            self._session.run(self._prepare(crops[start : start + CHUNK]))[0]
-            for start in range(0, max(len(crops), 1), CHUNK)
-        ]
-        maps: FloatArray = np.concatenate(chunks).astype(np.float32, copy=False)
+        maps = self._network.run(crops)[0]
         if maps.ndim != 3:
             raise VultusError(f"the first output of {self.name} is not (N, h, w) but {maps.shape}")
-        finite = np.isfinite(maps).all(axis=(1, 2))
-        if not finite.all():
-            raise VultusError(f"{self.name} gave no finite map for crop {int(finite.argmin())}")
         return maps
-
-    def _prepare(self, crops: UInt8Array) -> NDArray[Any]:
-        wants = self.spec.input
-        batch: NDArray[Any] = crops if wants.order == "rgb" else crops[..., ::-1]
-        if wants.dtype == "float32":
-            batch = batch.astype(np.float32)
-            batch -= np.array(wants.mean, np.float32)
-            batch /= np.array(wants.std, np.float32)
-        return batch if wants.layout == "nhwc" else batch.transpose(0, 3, 1, 2)
-
-    def _side(self) -> int:
-        shape = self._session.inputs[0].shape
-        sides = shape[1:3] if self.spec.input.layout == "nhwc" else shape[2:4]
-        if len(shape) != 4 or sides[0] is None or sides[0] != sides[1]:
-            raise WeightsError(f"{self.spec.model} does not take square crops but {shape}")
-        return int(sides[0])
