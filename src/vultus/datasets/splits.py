@@ -100,3 +100,15 @@ def _people(identities: ArrayLike) -> tuple[list[str], Indices]:
 def _shuffled(names: list[str], seed: int) -> Indices:
     keys = [hashlib.sha256(f"{seed}\n{name}".encode()).digest() for name in names]
     return np.array(sorted(range(len(names)), key=keys.__getitem__), np.intp)
+
+
+def name_places(identities: ArrayLike) -> NDArray[np.float64]:
+    """Return a number in [0, 1) for each item (N,), the same for all items of a person.
+
+    It comes from a hash of the name alone, so that whoever is below a limit stays there when people
+    are added, left out or named in another place.
+    """
+    names, codes = _people(identities)
+    digests = (hashlib.sha256(f"place\n{name}".encode()).digest()[:4] for name in names)
+    places = np.array([int.from_bytes(digest, "big") for digest in digests], np.float64) / 2**32
+    return np.asarray(places[codes], np.float64)
