@@ -11,6 +11,7 @@ import typer
 from vultus.cli.output import (
     JsonOption,
     ProviderOption,
+    RecognizerOption,
     ThreadsOption,
     note,
     print_json,
@@ -30,8 +31,18 @@ def calibrate(
         ),
     ],
     out: Annotated[Path, typer.Option(help="JSON file to write, for --calibration.")],
+    held_apart: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Take only this share of the people, by their names: those that training with "
+            "the same share has kept apart.",
+        ),
+    ] = None,
     subject: SubjectOption = "central",
     json: JsonOption = False,
+    recognizer: RecognizerOption = None,
     provider: ProviderOption = "cpu",
     threads: ThreadsOption = None,
 ) -> None:
@@ -42,13 +53,13 @@ def calibrate(
     from vultus.evaluation import calibrate_people
     from vultus.evaluation.folder import development_people
 
-    name, people = development_people(root)
-    analyzer = make_analyzer(provider, threads)
+    name, people = development_people(root, held_apart)
+    analyzer = make_analyzer(provider, threads, recognizer=recognizer)
     with progress_bar("Embedding", len(people)) as step:
         measured, embedded = calibrate_people(
             people,
             data=name,
-            command=f"vultus calibrate {root.name} --out {out.name}",
+            command=_command(root, out, held_apart, recognizer),
             analyzer=analyzer,
             subject=parse_subject(subject),
             progress=step,
@@ -68,3 +79,12 @@ def calibrate(
         if rate >= measured.smallest_fmr
     ]
     table(("FMR", "threshold", "FNMR"), rows)
+
+
+def _command(root: Path, out: Path, held_apart: float | None, recognizer: str | None) -> str:
+    parts = [f"vultus calibrate {root.name} --out {out.name}"]
+    if held_apart is not None:
+        parts.append(f"--held-apart {held_apart:g}")
+    if recognizer is not None:
+        parts.append(f"--recognizer {recognizer}")
+    return " ".join(parts)

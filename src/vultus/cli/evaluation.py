@@ -12,6 +12,7 @@ from vultus.cli.output import (
     DetectorOption,
     JsonOption,
     ProviderOption,
+    RecognizerOption,
     ThreadsOption,
     fail,
     print_json,
@@ -49,13 +50,15 @@ def lfw(
     out: OutOption = None,
     svg: SvgOption = False,
     json: JsonOption = False,
+    recognizer: RecognizerOption = None,
     provider: ProviderOption = "cpu",
     threads: ThreadsOption = None,
 ) -> None:
     """Verify the pairs of Labeled Faces in the Wild, detection included."""
     from vultus.evaluation import evaluate_lfw
 
-    _run(evaluate_lfw, root, out, svg, json, provider, threads, detector, view=view)
+    _run(evaluate_lfw, root, out, svg, json, provider, threads, detector, recognizer,
+         view=view)  # fmt: skip
 
 
 @app.command()
@@ -101,13 +104,15 @@ def orl(
     out: OutOption = None,
     svg: SvgOption = False,
     json: JsonOption = False,
+    recognizer: RecognizerOption = None,
     provider: ProviderOption = "cpu",
     threads: ThreadsOption = None,
 ) -> None:
     """Identify from one enrolled picture a person, closed and open set (ORL and its like)."""
     from vultus.evaluation import evaluate_orl
 
-    _run(evaluate_orl, root, out, svg, json, provider, threads, seed=seed)
+    _run(evaluate_orl, root, out, svg, json, provider, threads, recognizer=recognizer,
+         seed=seed)  # fmt: skip
 
 
 @app.command()
@@ -117,6 +122,7 @@ def folder(
     out: OutOption = None,
     svg: SvgOption = False,
     json: JsonOption = False,
+    recognizer: RecognizerOption = None,
     provider: ProviderOption = "cpu",
     threads: ThreadsOption = None,
 ) -> None:
@@ -126,7 +132,8 @@ def folder(
     """
     from vultus.evaluation import evaluate_folder
 
-    _run(evaluate_folder, root, out, svg, json, provider, threads, seed=seed)
+    _run(evaluate_folder, root, out, svg, json, provider, threads, recognizer=recognizer,
+         seed=seed)  # fmt: skip
 
 
 @app.command()
@@ -275,6 +282,7 @@ def quality(
     out: OutOption = None,
     svg: SvgOption = False,
     json: JsonOption = False,
+    recognizer: RecognizerOption = None,
     provider: ProviderOption = "cpu",
     threads: ThreadsOption = None,
 ) -> None:
@@ -286,7 +294,7 @@ def quality(
     from vultus.evaluation.quality import evaluate_quality
 
     _run(evaluate_quality, root, out, svg, json, provider, threads,
-         seed=seed, degrade=degrade, limit=limit)  # fmt: skip
+         recognizer=recognizer, seed=seed, degrade=degrade, limit=limit)  # fmt: skip
 
 
 def _run(
@@ -298,9 +306,10 @@ def _run(
     provider: str,
     threads: int | None,
     detector: str | None = None,
+    recognizer: str | None = None,
     **options: Any,
 ) -> None:
-    analyzer = make_analyzer(provider, threads, detector)
+    analyzer = make_analyzer(provider, threads, detector, recognizer)
     with progress_bar("Embedding", None) as step:
         report = protocol(root, analyzer=analyzer, progress=step, **options)
     _show([report], out, svg, json)

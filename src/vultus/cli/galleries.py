@@ -17,6 +17,7 @@ from vultus.cli.output import (
     MinQualityOption,
     NoQualityGateOption,
     ProviderOption,
+    RecognizerOption,
     SourcesArgument,
     ThreadsOption,
     fail,
@@ -65,6 +66,7 @@ def enroll(
     min_quality: MinQualityOption = None,
     no_quality_gate: NoQualityGateOption = False,
     json: JsonOption = False,
+    recognizer: RecognizerOption = None,
     provider: ProviderOption = "cpu",
     threads: ThreadsOption = None,
 ) -> None:
@@ -77,7 +79,7 @@ def enroll(
 
     least = least_quality(min_quality, no_quality_gate)
     found = pictures(sources)
-    analyzer = make_analyzer(provider, threads)
+    analyzer = make_analyzer(provider, threads, recognizer=recognizer)
     store = _open_or_create(gallery, key, analyzer.embedder.space, analyzer.embedder.dim)
     named = [(path, person) for path in found] if person else people.people_of(found)
     with progress_bar("Enrolling", len(found)) as step:
@@ -122,6 +124,7 @@ def identify(
     min_quality: MinQualityOption = None,
     no_quality_gate: NoQualityGateOption = False,
     json: JsonOption = False,
+    recognizer: RecognizerOption = None,
     provider: ProviderOption = "cpu",
     threads: ThreadsOption = None,
 ) -> None:
@@ -134,7 +137,7 @@ def identify(
 
     least = least_quality(min_quality, no_quality_gate)
     found = pictures(sources)
-    analyzer = make_analyzer(provider, threads)
+    analyzer = make_analyzer(provider, threads, recognizer=recognizer)
     store = _open(gallery, key, analyzer.embedder.space)
     limit = people.search_threshold(
         calibration_of(analyzer, calibration), store.stats().faces, fpir=fpir, threshold=threshold
@@ -196,6 +199,7 @@ def cluster(
         Path | None, typer.Option(help="Folder for one contact sheet per person, and people.json.")
     ] = None,
     json: JsonOption = False,
+    recognizer: RecognizerOption = None,
     provider: ProviderOption = "cpu",
     threads: ThreadsOption = None,
 ) -> None:
@@ -204,7 +208,7 @@ def cluster(
     from vultus.verbs import calibration_of
 
     found = pictures(sources)
-    analyzer = make_analyzer(provider, threads)
+    analyzer = make_analyzer(provider, threads, recognizer=recognizer)
     with progress_bar("Reading faces", len(found)) as step:
         grouped = people.cluster(
             found,

@@ -24,6 +24,14 @@ DetectorOption = Annotated[
     str | None,
     typer.Option(help="Which detector: blazeface, dlib-frontal, mos; blazeface if not given."),
 ]
+RecognizerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--recognizer",
+        help="Which recogniser: dlib-resnet29, compact-recogniser; dlib-resnet29 if not given. "
+        "Templates of different recognisers are never compared.",
+    ),
+]
 ThreadsOption = Annotated[
     int | None, typer.Option(min=1, help="Threads per network; the runtime's choice if not given.")
 ]

@@ -16,6 +16,7 @@ from vultus.cli.output import (
     DetectorOption,
     JsonOption,
     ProviderOption,
+    RecognizerOption,
     SourcesArgument,
     ThreadsOption,
     fail,
@@ -75,6 +76,7 @@ def analyze(
     attributes: Annotated[
         bool, typer.Option("--attributes", help="Also guess age and sex as they appear.")
     ] = False,
+    recognizer: RecognizerOption = None,
     provider: ProviderOption = "cpu",
     threads: ThreadsOption = None,
 ) -> None:
@@ -90,7 +92,7 @@ def analyze(
     unseen = () if templates else (EMBEDDING,)
     besides = (*(also or ()), *(("attributes",) if attributes else ()))
     fields = choose(only, {*(skip or ()), *unseen} - set(only or ()), besides)
-    analyzer = make_analyzer(provider, threads)
+    analyzer = make_analyzer(provider, threads, recognizer=recognizer)
     _report(analyzer, sources, draw, json, fields=fields, templates=templates)
 
 
@@ -102,6 +104,7 @@ def embed(
         typer.Option(help="One face per picture: largest, central, only. All faces if not given."),
     ] = None,
     json: JsonOption = False,
+    recognizer: RecognizerOption = None,
     provider: ProviderOption = "cpu",
     threads: ThreadsOption = None,
 ) -> None:
@@ -110,7 +113,7 @@ def embed(
     from vultus.templates import TemplateWriter
 
     found = pictures(sources)
-    analyzer = make_analyzer(provider, threads)
+    analyzer = make_analyzer(provider, threads, recognizer=recognizer)
     skipped = 0
     with TemplateWriter(out, analyzer.embedder.space) as writer:
         results = verbs.embed(
@@ -140,13 +143,14 @@ def verify(
         bool, typer.Option("--exit-code", help="Exit with 1 where the persons differ.")
     ] = False,
     json: JsonOption = False,
+    recognizer: RecognizerOption = None,
     provider: ProviderOption = "cpu",
     threads: ThreadsOption = None,
 ) -> None:
     """Decide whether two pictures show the same person."""
     from vultus import verbs
 
-    analyzer = make_analyzer(provider, threads)
+    analyzer = make_analyzer(provider, threads, recognizer=recognizer)
     result = verbs.verify(
         first,
         second,
@@ -173,13 +177,23 @@ def verify(
         raise typer.Exit(FAILED)
 
 
-def make_analyzer(provider: str, threads: int | None, detector: str | None = None) -> Analyzer:
+def make_analyzer(
+    provider: str,
+    threads: int | None,
+    detector: str | None = None,
+    recognizer: str | None = None,
+) -> Analyzer:
     """Build an analyzer from the command line's options."""
     from vultus.analysis import Analyzer
     from vultus.detection import Detector
+    from vultus.recognition import Embedder
 
-    found = None if detector is None else Detector(detector, provider, threads)
-    return Analyzer(detector=found, provider=provider, threads=threads)
+    return Analyzer(
+        detector=None if detector is None else Detector(detector, provider, threads),
+        embedder=None if recognizer is None else Embedder(recognizer, provider, threads),
+        provider=provider,
+        threads=threads,
+    )
 
 
 def parse_subject(name: str) -> Subject:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vultus.cli.output import FAILED, JsonOption, fail, note, print_json, table
+from vultus.cli.output import FAILED, JsonOption, RecognizerOption, fail, note, print_json, table
 
 if TYPE_CHECKING:
     from vultus.gallery import Key
@@ -55,6 +55,7 @@ def serve(
     provider: Annotated[
         str | None, typer.Option(help="Where networks run: cpu, cuda, openvino.")
     ] = None,
+    recognizer: RecognizerOption = None,
     open_: Annotated[
         bool, typer.Option("--open", help="Let everyone on the network in without a key.")
     ] = False,
@@ -77,6 +78,7 @@ def serve(
         evaluations=evaluations,
         compreface_gallery=compreface_gallery,
         provider=provider,
+        recognizer=recognizer,
         open=True if open_ else None,
     )
     if not run(_with_key(settings)):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from vultus.analysis import Analyzer
 from vultus.datasets.lfw import PEOPLE_LISTS, read_lfw
 from vultus.datasets.people import read_folder
+from vultus.datasets.splits import name_places
 from vultus.errors import DatasetError
 from vultus.evaluation.embedding import Progress, embed_all
 from vultus.evaluation.report import Report, system_of
@@ -28,8 +29,15 @@ FPIR = 0.1
 CLUSTER_FARS = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)
 
 
-def development_people(root: Path) -> tuple[str, list[tuple[Path, str]]]:
+def development_people(
+    root: Path, held_apart: float | None = None
+) -> tuple[str, list[tuple[Path, str]]]:
     """Return a name and the pictures with their people: LFW's DevTrain people, or a whole folder.
+
+    Parameters
+    ----------
+    held_apart
+        Take only the people whose :func:`~vultus.datasets.splits.name_places` are below it.
 
     Raises
     ------
@@ -41,7 +49,12 @@ def development_people(root: Path) -> tuple[str, list[tuple[Path, str]]]:
     else:
         data = read_folder(root)
         name = data.name
-    return name, [(record.path, str(record.identity)) for record in data]
+    people = [(record.path, str(record.identity)) for record in data]
+    if held_apart is None:
+        return name, people
+    low = name_places([who for _, who in people]) < held_apart
+    kept = [one for one, keep in zip(people, low, strict=True) if keep]
+    return f"{name}, the {held_apart:.0%} held apart by name", kept
 
 
 def evaluate_folder(

@@ -12,6 +12,7 @@ from vultus.detection import Detector
 from vultus.errors import ConfigError
 from vultus.gallery import Gallery, Key
 from vultus.images import Limits
+from vultus.recognition import Embedder
 from vultus.service.audit import AuditLog
 from vultus.service.batching import Batcher, Task
 from vultus.service.cursors import Cursors
@@ -198,6 +199,9 @@ def make_analyzer(settings: Settings) -> Analyzer:
         detector=Detector(
             None, settings.provider, settings.batching.threads, max_faces=limits.faces
         ),
+        embedder=None
+        if settings.recognizer is None
+        else Embedder(settings.recognizer, settings.provider, settings.batching.threads),
         provider=settings.provider,
         threads=settings.batching.threads,
         limits=Limits(max_bytes=limits.picture_bytes, max_pixels=limits.pixels),

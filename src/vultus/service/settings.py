@@ -158,6 +158,9 @@ class Settings:
         elsewhere any.
     provider
         Where networks run: ``cpu``, ``cuda``, ``openvino``.
+    recognizer
+        Recognition network of the manifest; the default one if not given. Galleries made with
+        another are refused.
     calibration
         Thresholds measured by ``vultus calibrate`` instead of the packaged ones.
     min_quality
@@ -181,6 +184,7 @@ class Settings:
     open: bool = False
     allowed_hosts: tuple[str, ...] = ()
     provider: str = "cpu"
+    recognizer: str | None = None
     calibration: Path | None = None
     min_quality: float = MIN_QUALITY
     evaluations: Path | None = None
