@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vultus.cli.opening import (
+    GalleryArgument,
+    KeyOption,
+    load_or_make,
+    open_gallery,
+    open_or_create,
+)
 from vultus.cli.output import (
     BAD_INPUT,
     FAILED,
@@ -39,19 +46,9 @@ from vultus.cli.pictures import (
 )
 
 if TYPE_CHECKING:
-    from vultus.gallery import Gallery, Key
     from vultus.people import Clustering
 
 app = typer.Typer(help="Galleries: people, faces, keys, export and import.", no_args_is_help=True)
-
-GalleryArgument = Annotated[Path, typer.Argument(help="Folder of the gallery.", show_default=False)]
-KeyOption = Annotated[
-    Path | None,
-    typer.Option(
-        help="File with the gallery's key. If not given: the variable VULTUS_KEY, then the "
-        "user's default key file, which the first enrolment makes."
-    ),
-]
 
 
 def enroll(
@@ -80,7 +77,7 @@ def enroll(
     least = least_quality(min_quality, no_quality_gate)
     found = pictures(sources)
     analyzer = make_analyzer(provider, threads, recognizer=recognizer)
-    store = _open_or_create(gallery, key, analyzer.embedder.space, analyzer.embedder.dim)
+    store = open_or_create(gallery, key, analyzer.embedder.space, analyzer.embedder.dim)
     named = [(path, person) for path in found] if person else people.people_of(found)
     with progress_bar("Enrolling", len(found)) as step:
         done = people.enroll(
@@ -138,7 +135,7 @@ def identify(
     least = least_quality(min_quality, no_quality_gate)
     found = pictures(sources)
     analyzer = make_analyzer(provider, threads, recognizer=recognizer)
-    store = _open(gallery, key, analyzer.embedder.space)
+    store = open_gallery(gallery, key, analyzer.embedder.space)
     limit = people.search_threshold(
         calibration_of(analyzer, calibration), store.stats().faces, fpir=fpir, threshold=threshold
     )
@@ -240,7 +237,7 @@ def cluster(
 @app.command()
 def info(gallery: GalleryArgument, key: KeyOption = None, json: JsonOption = False) -> None:
     """Print size, embedding space and key fingerprint, and check every row."""
-    store = _open(gallery, key)
+    store = open_gallery(gallery, key)
     stats, checked = store.stats(), store.verify()
     document = {
         "faces": stats.faces,
@@ -262,7 +259,7 @@ def info(gallery: GalleryArgument, key: KeyOption = None, json: JsonOption = Fal
 @app.command()
 def people(gallery: GalleryArgument, key: KeyOption = None, json: JsonOption = False) -> None:
     """List the people and how many faces each has."""
-    counts = _open(gallery, key).persons()
+    counts = open_gallery(gallery, key).persons()
     if json:
         print_json(counts)
     else:
@@ -276,7 +273,7 @@ def remove(
     key: KeyOption = None,
 ) -> None:
     """Delete a person; the templates are gone from disk when this returns."""
-    count = _open(gallery, key).remove(person=person)
+    count = open_gallery(gallery, key).remove(person=person)
     typer.echo(f"{count} faces of {person} deleted")
 
 
@@ -288,7 +285,7 @@ def rename(
     key: KeyOption = None,
 ) -> None:
     """Rename a person."""
-    typer.echo(f"{_open(gallery, key).rename(person, new)} faces are now of {new}")
+    typer.echo(f"{open_gallery(gallery, key).rename(person, new)} faces are now of {new}")
 
 
 @app.command()
@@ -299,7 +296,7 @@ def merge(
     key: KeyOption = None,
 ) -> None:
     """Make several people one."""
-    typer.echo(f"{_open(gallery, key).merge(persons, into)} faces are now of {into}")
+    typer.echo(f"{open_gallery(gallery, key).merge(persons, into)} faces are now of {into}")
 
 
 @app.command()
@@ -312,7 +309,7 @@ def export(
     ] = False,
 ) -> None:
     """Write everything to a Parquet file; templates stay protected unless --plain."""
-    count = _open(gallery, key).export(file, plain=plain)
+    count = open_gallery(gallery, key).export(file, plain=plain)
     typer.echo(f"{count} faces in {file}")
 
 
@@ -323,7 +320,7 @@ def import_(
     key: KeyOption = None,
 ) -> None:
     """Add the faces of an exported file; those already there stay as they are."""
-    report = _open(gallery, key).import_(file)
+    report = open_gallery(gallery, key).import_(file)
     typer.echo(f"{report.added} faces added, {report.unchanged} were there already")
 
 
@@ -334,53 +331,9 @@ def rekey(
     key: KeyOption = None,
 ) -> None:
     """Protect the templates with a new key; the old key then opens nothing."""
-    store = _open(gallery, key)
-    store.rekey(_load_or_make(new_key))
+    store = open_gallery(gallery, key)
+    store.rekey(load_or_make(new_key))
     typer.echo(f"{gallery} now opens with {new_key} only")
-
-
-def default_key_file() -> Path:
-    """Return where the user's default gallery key lies."""
-    import platformdirs
-
-    return Path(platformdirs.user_config_dir("vultus")) / "gallery.key"
-
-
-def _key(path: Path | None, *, make: bool) -> Key:
-    import os
-
-    from vultus.gallery import Key
-
-    if path is None and os.environ.get("VULTUS_KEY"):
-        return Key.load()
-    path = path or default_key_file()
-    return _load_or_make(path) if make else Key.load(path)
-
-
-def _load_or_make(path: Path) -> Key:
-    from vultus.gallery import Key
-
-    if path.exists():
-        return Key.load(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    key = Key.generate()
-    key.save(path)
-    note(f"made the key {path}; without it the gallery is useless: keep a copy elsewhere")
-    return key
-
-
-def _open(path: Path, key: Path | None, space: str | None = None) -> Gallery:
-    from vultus.gallery import Gallery
-
-    return Gallery.open(path, _key(key, make=False), space=space)
-
-
-def _open_or_create(path: Path, key: Path | None, space: str, dim: int) -> Gallery:
-    from vultus.gallery import Gallery
-
-    if path.exists() and any(path.iterdir()):
-        return _open(path, key, space)
-    return Gallery.create(path, space=space, dim=dim, key=_key(key, make=True))
 
 
 def _links(texts: list[str] | None) -> list[tuple[str, str]]:

@@ -176,7 +176,7 @@ def _load_key(file: Path | None) -> Key:
 
 
 def _default_key_file() -> Path:
-    from vultus.cli.galleries import default_key_file
+    from vultus.cli.opening import default_key_file
 
     return default_key_file()
 
