@@ -17,6 +17,7 @@ from vultus.errors import VultusError, WeightsError
 from vultus.liveness.masks import ellipse_mask
 from vultus.liveness.scoring import clip_scores, frame_scores
 from vultus.runtime import CropNetwork, Preprocessing, Store
+from vultus.runtime.crops import CropFile
 
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
@@ -192,9 +193,8 @@ class LivenessPredictor:
             spec = LivenessSpec.from_manifest(spec, allow_licenses=allow_licenses, offline=offline)
         self.spec, self.name = spec, spec.id
         self.threshold = THRESHOLDS.get(spec.id) if threshold is None else threshold
-        self._network = CropNetwork.of_file(
-            spec.model, spec.id, TEMPLATE, spec.input, provider=provider, threads=threads
-        )
+        file = CropFile(spec.id, spec.model, TEMPLATE, spec.input)
+        self._network = CropNetwork(file, "liveness", provider=provider, threads=threads)
         self.size = self._network.size
         self._face = ellipse_mask(self.size)
 
