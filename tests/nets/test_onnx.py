@@ -13,6 +13,7 @@ onnx = pytest.importorskip("onnx")
 
 from onnx import TensorProto, helper  # noqa: E402
 
+from vultus.errors import TrainingError  # noqa: E402
 from vultus.nets import onnx as exporting  # noqa: E402
 from vultus.nets.onnx import export_onnx, strip_notes  # noqa: E402
 
@@ -48,6 +49,43 @@ def file(tmp_path: Path) -> Path:
     path = tmp_path / "net.onnx"
     export_onnx(Buried(), torch.randn(2, 3, 8, 8), path, metadata={"classes": "live, attack"})
     return path
+
+
+class Wide(torch.nn.Module):
+    """A network whose weights are most of its file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = torch.nn.Sequential(torch.nn.Linear(64, 256), torch.nn.Linear(256, 64))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.layers(x)
+        return y
+
+
+def test_half_storage_halves_the_file_and_keeps_the_results(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module, example = Wide(), torch.randn(4, 64)
+    whole, half = tmp_path / "whole.onnx", tmp_path / "half.onnx"
+    export_onnx(module, example, whole)
+    parity = export_onnx(module, example, half, half=True)
+    assert half.stat().st_size < 0.55 * whole.stat().st_size
+    # Rounding to float16 shows, and stays within its eleven bits.
+    assert 1e-6 < parity.relative < 1e-3
+    # What is computed is float32 on rounded weights, to the last digits.
+    with torch.no_grad():
+        for weight in (layer.weight for layer in module.layers):
+            weight.copy_(weight.half().float())
+    assert exporting.check_parity(module, example, half).relative < 1e-6
+
+
+def test_weights_beyond_float16_are_refused(tmp_path: Path) -> None:
+    module = Wide()
+    with torch.no_grad():
+        module.layers[0].weight[0, 0] = 1e6
+    with pytest.raises(TrainingError, match="does not fit into float16"):
+        export_onnx(module, torch.randn(2, 64), tmp_path / "net.onnx", half=True)
+    assert not (tmp_path / "net.onnx").exists()
 
 
 def traces(data: bytes) -> list[bytes]:

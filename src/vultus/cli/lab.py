@@ -85,12 +85,15 @@ def export(
     id: Annotated[
         str | None, typer.Option(help="Weight id; the system's name if not given.")
     ] = None,
+    half: Annotated[
+        bool, typer.Option("--half", help="Store the weights as float16: half the size.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Write a trained network as ONNX, check it against PyTorch, and draft its manifest entry."""
     from vultus.training import export as write
 
-    done = write(run, out, network=network, weight_id=id)
+    done = write(run, out, network=network, weight_id=id, half=half)
     if json:
         print_json(asdict(done) | {"path": str(done.path)})
         return

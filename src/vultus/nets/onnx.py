@@ -47,6 +47,7 @@ def export_onnx(
     outputs: Sequence[str] = ("output",),
     tolerance: float = 1e-4,
     metadata: Mapping[str, str] | None = None,
+    half: bool = False,
 ) -> Parity:
     """Write a module as ONNX, checked and atomically.
 
@@ -64,6 +65,9 @@ def export_onnx(
         Largest relative difference, see :class:`Parity`, at two batch sizes.
     metadata
         Text by key to store inside the file.
+    half
+        Store weights as float16, half the size; see :func:`store_half`. The tolerance is then
+        taken ten times as large.
 
     Raises
     ------
@@ -80,6 +84,9 @@ def export_onnx(
         try:
             _write(module, example, file, outputs)
             _describe(file, metadata or {})
+            if half:
+                tolerance *= 10
+                store_half(file)
             parity = check_parity(module, example, file)
         except TrainingError:
             raise
@@ -129,6 +136,45 @@ def _describe(file: Path, metadata: Mapping[str, str]) -> None:
     model = onnx.load_model(file)
     strip_notes(model)
     onnx.helper.set_model_props(model, dict(metadata))
+    onnx.save_model(model, file)
+
+
+#: Weights of fewer numbers stay as they are: biases and slopes weigh nothing.
+_SMALL = 1024
+
+
+def store_half(file: Path) -> None:
+    """Store the large float32 weights of an ONNX file as float16, and widen them on loading.
+
+    The arithmetic stays float32: runtimes fold the widening when they load the network.
+
+    Raises
+    ------
+    TrainingError
+        If a weight is too large for float16.
+    """
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load_model(file)
+    graph = model.graph
+    widened = []
+    for tensor in graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < _SMALL:
+            continue
+        with np.errstate(over="ignore"):
+            narrow = values.astype(np.float16)
+        if not np.isfinite(narrow).all():
+            raise TrainingError(f"{file}: weight {tensor.name!r} does not fit into float16")
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(narrow, f"{name}_half"))
+        cast = helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT)
+        widened.append(cast)
+    kept = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*widened, *kept])
+    onnx.checker.check_model(model)
     onnx.save_model(model, file)
 
 

@@ -43,6 +43,7 @@ def export(
     network: str | None = None,
     weight_id: str | None = None,
     tolerance: float = 1e-4,
+    half: bool = False,
 ) -> Exported:
     """Write a trained network as ONNX and its manifest entry as ``out`` with suffix ``.toml``.
 
@@ -56,7 +57,7 @@ def export(
         Which of the system's networks, where it ships several.
     weight_id
         Key of the manifest table; the system's slug if not given.
-    tolerance
+    tolerance, half
         See :func:`~vultus.nets.onnx.export_onnx`.
 
     Raises
@@ -79,6 +80,7 @@ def export(
         path,
         outputs=shipped.outputs,
         tolerance=tolerance,
+        half=half,
         metadata=shipped.metadata,
     )
     data = path.read_bytes()
