@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vultus.errors import ConfigError
 from vultus.worlds import injection
 from vultus.worlds.appearance import Appearance
-from vultus.worlds.camera import Camera, angles, rotation
+from vultus.worlds.camera import PIVOT, Camera, angles, rotation
 from vultus.worlds.capture import DOMAINS, capture
 from vultus.worlds.channels import (
     face_temperature,
@@ -21,6 +21,7 @@ from vultus.worlds.channels import (
     sheet_temperature,
 )
 from vultus.worlds.chart import Part
+from vultus.worlds.contour import contour_rails, visible_contour
 from vultus.worlds.hair import (
     HairStyle,
     glasses_mesh,
@@ -66,6 +67,7 @@ class World:
         self.head = load_head(spec.head, spec.level)
         self._scalp = scalp_of(self.head)
         self._outline = face_outline(self.head.neutral, self.head.parts, self.head.landmarks)
+        self._rails = contour_rails(self.head)
         self._texels = 256 if spec.level == "low" else 512
         self._atlases: Recent[Appearance, tuple[Atlas, Atlas | None]] = Recent(ATLASES)
         self._hairs: Recent[tuple[bytes, HairStyle, int], Mesh] = Recent(HAIRS)
@@ -129,6 +131,23 @@ class World:
             samples=self.spec.samples,
             infrared=dark_atlas,
         )
+
+    def contour(self, shot: Shot) -> FloatArray:
+        """Return the 68 points with the contour where its outline is seen, float32 (68, 2) pixels.
+
+        ``landmarks`` of a sample are the projections of points that are fixed on the head.
+
+        Raises
+        ------
+        ConfigError
+            If the picture does not show the head itself.
+        """
+        if shot.species in SHEETS or shot.species in INJECTIONS:
+            raise ConfigError(f"the visible contour is known of heads, not of {shot.species!r}")
+        vertices = self._mesh(shot).vertices[: len(self.head.neutral)]
+        turned = ((vertices - PIVOT) @ rotation(*shot.pose).T).astype(np.float32)
+        screen = shot.camera.project(turned, self.spec.size)
+        return visible_contour(self._rails, screen, self.head.landmarks, shot.pose)
 
     def _mesh(self, shot: Shot) -> Mesh:
         head, who = self.head, shot.who
