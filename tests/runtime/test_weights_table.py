@@ -10,7 +10,7 @@ import pytest
 from vultus.errors import ConfigError
 from vultus.runtime import list_weights, manifest
 from vultus.runtime.manifest import Figure
-from vultus.runtime.table import weights_table, write_marked
+from vultus.runtime.table import brief_table, weights_table, write_marked
 
 
 def test_a_line_per_figure_with_value_interval_and_n() -> None:
@@ -44,8 +44,26 @@ def test_only_what_stands_between_the_marks_is_replaced(tmp_path: Path) -> None:
         write_marked(tmp_path / "none.md", "weights", "new")
 
 
-def test_the_page_of_weights_is_up_to_date() -> None:
-    page = Path(__file__).resolve().parents[2] / "docs" / "weights.md"
-    text = weights_table(list_weights())
-    written = page.read_text(encoding="utf-8")
-    assert text in written, "run: vultus models table --write docs/weights.md"
+def test_the_brief_table_has_a_line_per_weight_with_its_headline_and_its_time() -> None:
+    figures = (
+        Figure("milliseconds per face", 2.5, "a processor", "time it"),
+        Figure("accuracy", 0.9, "a set", "measure it", 100, (0.85, 0.95)),
+        Figure("recall", 0.8, "a set", "measure it", 100),
+    )
+    weight = replace(manifest()["dlib-resnet29"], figures=figures)
+    lines = brief_table([weight, replace(weight, id="bare", figures=())]).splitlines()
+    assert len(lines) == 2 + 2
+    assert "| 2.5 | accuracy: 0.9 [0.85, 0.95] | a set | 100 | free (CC0-1.0) |" in lines[2]
+    assert {line.count("|") for line in lines} == {9}
+
+
+@pytest.mark.parametrize(
+    ("page", "make", "command"),
+    [
+        ("docs/weights.md", weights_table, "--write docs/weights.md"),
+        ("README.md", brief_table, "--brief --write README.md"),
+    ],
+)
+def test_the_pages_with_weights_are_up_to_date(page, make, command) -> None:
+    written = (Path(__file__).resolve().parents[2] / page).read_text(encoding="utf-8")
+    assert make(list_weights()) in written, f"run: vultus models table {command}"

@@ -101,12 +101,15 @@ def table_(
         Path | None,
         typer.Option(help="Put it between <!-- weights --> and <!-- /weights --> of this file."),
     ] = None,
+    brief: Annotated[
+        bool, typer.Option("--brief", help="One line per weight: size, speed, first figure.")
+    ] = False,
 ) -> None:
     """Print the weights with everything that was measured of them, as a Markdown table."""
     from vultus import runtime
-    from vultus.runtime.table import weights_table, write_marked
+    from vultus.runtime.table import brief_table, weights_table, write_marked
 
-    text = weights_table(runtime.list_weights())
+    text = (brief_table if brief else weights_table)(runtime.list_weights())
     if write is None:
         typer.echo(text)
     else:

@@ -19,8 +19,7 @@ def weights_table(weights: Iterable[Weight]) -> str:
     """
     lines = [_HEAD]
     for weight in weights:
-        use = {"yes": "free", "no": "research only"}.get(weight.commercial, weight.commercial)
-        about = f"| {use} ({weight.licence}) | {_cell(weight.data)} |"
+        about = f"| {_use(weight)} | {_cell(weight.data)} |"
         head = f"| `{weight.id}` | {weight.task} | {weight.bytes / 1e6:.1f}"
         first = True
         for figure in weight.figures or (None,):
@@ -28,6 +27,28 @@ def weights_table(weights: Iterable[Weight]) -> str:
             lines.append(f"{head} | {measured} {about}" if first else f"| | | | {measured} | | |")
             first = False
     return "\n".join(lines)
+
+
+def brief_table(weights: Iterable[Weight]) -> str:
+    """Return a Markdown table with one line per weight: size, speed, first figure, use.
+
+    The first figure of a weight that is no time is its headline; times are processor milliseconds
+    of one face or picture on one thread.
+    """
+    lines = ["| weight | task | MB | ms | measured | on | n | use |\n|-|-|-|-|-|-|-|-|"]
+    for weight in weights:
+        times = [f for f in weight.figures if f.metric.startswith("milliseconds")]
+        others = [f for f in weight.figures if not f.metric.startswith("milliseconds")]
+        time = f"{times[0].value:g}" if times else ""
+        head = f"| `{weight.id}` | {weight.task} | {weight.bytes / 1e6:.1f} | {time}"
+        measured = _measured(others[0]) if others else "| | "
+        lines.append(f"{head} | {measured} | {_use(weight)} |")
+    return "\n".join(lines)
+
+
+def _use(weight: Weight) -> str:
+    use = {"yes": "free", "no": "research only"}.get(weight.commercial, weight.commercial)
+    return f"{use} ({weight.licence})"
 
 
 def _measured(figure: Figure) -> str:
