@@ -36,7 +36,13 @@ class Augmentation:
         Largest relative change of each channel.
     grey, blur, jpeg, noise, cover
         Probabilities of removing colour; of reducing resolution by up to four; of compression at
-        quality 15 to 80; of Gaussian noise; of a rectangle of one colour over part of the face.
+        quality ``quality`` to 80; of Gaussian noise; of a rectangle of one colour over part of the
+        face.
+    defocus, shade
+        Probabilities of Gaussian blur of up to 4 % of the side; of light that falls off, down to a
+        tenth, across the face in any direction.
+    quality
+        Lowest quality of compression.
     """
 
     rotation: float = 10.0
@@ -52,6 +58,9 @@ class Augmentation:
     jpeg: float = 0.2
     noise: float = 0.2
     cover: float = 0.1
+    defocus: float = 0.0
+    shade: float = 0.0
+    quality: int = 15
 
     def crop(self, image: UInt8, size: int, rng: np.random.Generator) -> tuple[UInt8, bool]:
         """Return an augmented crop, uint8 (size, size, 3), and whether it was mirrored."""
@@ -86,6 +95,9 @@ class Augmentation:
         if rng.random() < self.grey:
             luma = (out @ _LUMA).round().astype(np.uint8)
             out = np.repeat(luma[..., None], 3, -1)
+        # Nothing is drawn where it is off, so that recipes without it stay as they were.
+        if self.shade and rng.random() < self.shade:
+            out = _shaded(out, rng)
         return out
 
     def _degrade(self, image: UInt8, rng: np.random.Generator) -> UInt8:
@@ -98,14 +110,27 @@ class Augmentation:
             small = max(int(size / rng.uniform(1, 4)), 8)
             reduced = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
             image = np.asarray(cv2.resize(reduced, (size, size)), np.uint8)
+        if self.defocus and rng.random() < self.defocus:
+            image = np.asarray(cv2.GaussianBlur(image, (0, 0), size * rng.uniform(0.005, 0.04)))
         if rng.random() < self.noise:
             grain = rng.normal(0, rng.uniform(2, 12), image.shape)
             image = (image + grain).clip(0, 255).astype(np.uint8)
         if rng.random() < self.jpeg:
-            quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 81))]
+            quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(self.quality, 81))]
             _, data = cv2.imencode(".jpg", image, quality)
             image = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
         return image
+
+
+def _shaded(image: UInt8, rng: np.random.Generator) -> UInt8:
+    size = image.shape[0]
+    angle, place = rng.uniform(0, 2 * np.pi), rng.uniform(-0.3, 0.3)
+    axis = np.linspace(-0.5, 0.5, size, dtype=np.float32)
+    along = np.cos(angle) * axis[None] + np.sin(angle) * axis[:, None] - place
+    dark = 10 ** -rng.uniform(0.2, 1.0)
+    share = dark + (1 - dark) / (1 + np.exp(-rng.uniform(4, 20) * along))
+    light = (image.astype(np.float32) / 255) ** 2.2 * share[..., None]
+    return np.asarray((light ** (1 / 2.2) * 255).round(), np.uint8)
 
 
 def to_network(image: UInt8) -> Float:

@@ -23,8 +23,14 @@ class UnitLength(nn.Module):
         return y / lengths
 
 
-def embedding_export(network: nn.Module, size: int | None = None, dim: int | None = None) -> Export:
-    """Return the export of an embedding network for crops of ``arcface112``, scaled to its size."""
+def embedding_export(
+    network: nn.Module,
+    size: int | None = None,
+    dim: int | None = None,
+    *,
+    template: str = "arcface112",
+) -> Export:
+    """Return the export of an embedding network for crops of a template, scaled to its size."""
     if isinstance(network, Embedder):
         size, dim = network.size, network.dim
     assert size is not None
@@ -33,7 +39,7 @@ def embedding_export(network: nn.Module, size: int | None = None, dim: int | Non
         "task": "recognition",
         "dim": dim,
         "size": size,
-        "template": "arcface112",
+        "template": template,
         "input": {"layout": "nchw", "order": "rgb", "mean": [127.5], "std": [127.5]},
     }
     return Export(UnitLength(network), example, ("embedding",), manifest)
