@@ -92,6 +92,8 @@ class CompactData:
     development
         Share of those people that is kept apart, by
         :func:`~vultus.datasets.splits.name_places`: they choose the checkpoint.
+    most
+        Faces of a set at most, by name, spread evenly over it.
     shares
         Share of each set in every batch, by name; ``renders`` for the rendered people. By their
         numbers of faces if not given.
@@ -102,6 +104,7 @@ class CompactData:
     renders: Renders | None = None
     people: str = "lfw"
     development: float = 0.3
+    most: dict[str, int] = field(default_factory=dict)
     shares: dict[str, float] | None = None
 
     def __post_init__(self) -> None:
@@ -275,7 +278,8 @@ def faces(data: CompactData, seed: int) -> LabelledCrops:
         crops = load_labelled(data.file)
         if crops.size != template(TEMPLATE).size:
             raise DatasetError(f"{data.file}: crops of 150 pixels are needed, got {crops.size}")
-        found.append(crops.take(~_part(crops, ("dev-test", "test", "val"))))
+        kept = crops.take(~_part(crops, ("dev-test", "test", "val")))
+        found.append(kept.take(_spread(_names(kept, "set"), data.most)))
     if data.renders is not None:
         found.append(_rendered(data.renders, seed))
     return found[0] if len(found) == 1 else _joined(*found)
@@ -355,6 +359,16 @@ def _names(crops: LabelledCrops, label: str) -> NDArray[np.str_]:
 
 def _part(crops: LabelledCrops, left_out: tuple[str, ...]) -> NDArray[np.bool_]:
     return np.asarray(np.isin(_names(crops, "split"), left_out))
+
+
+def _spread(sets: NDArray[np.str_], most: Mapping[str, int]) -> NDArray[np.intp]:
+    """Return which items stay where sets are cut down to a number of items each."""
+    kept = []
+    for name in np.unique(sets):
+        rows = np.flatnonzero(sets == name)
+        count = min(len(rows), most.get(str(name), len(rows)))
+        kept.append(rows[np.linspace(0, len(rows) - 1, count).round().astype(int)])
+    return np.sort(np.concatenate(kept))
 
 
 def _rendered(renders: Renders, seed: int) -> LabelledCrops:
