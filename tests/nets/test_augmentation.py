@@ -61,3 +61,42 @@ def test_examples_carry_their_targets(image: np.ndarray) -> None:
 def test_pixels_lie_between_minus_one_and_one() -> None:
     ends = to_network(np.array([[[0, 127, 255]]], np.uint8))
     assert ends.ravel().tolist() == pytest.approx([-1, -0.5 / 127.5, 1])
+
+
+def test_shade_darkens_one_side_and_never_brightens(image: np.ndarray) -> None:
+    grey = np.full_like(image, 180)
+    for seed in range(8):
+        out, _ = replace(NONE, shade=1.0).crop(grey, 32, np.random.default_rng(seed))
+        assert out.max() <= 180
+        assert int(out.max()) - int(out.min()) > 10
+
+
+def test_defocus_takes_detail_and_keeps_the_mean(image: np.ndarray) -> None:
+    large = np.kron(image[:16, :16], np.ones((8, 8, 1), np.uint8))
+    out, _ = replace(NONE, defocus=1.0).crop(large, 128, np.random.default_rng(1))
+    assert (
+        np.abs(np.diff(out.astype(int), axis=0)).max()
+        < np.abs(np.diff(large.astype(int), axis=0)).max()
+    )
+    assert out.mean() == pytest.approx(large.mean(), abs=2)
+
+
+def test_what_is_off_draws_nothing(image: np.ndarray) -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(3):
+        Augmentation(jpeg=0).crop(image, 32, rng)
+    # The next number before there was defocus or shade: older recipes see the same pictures.
+    assert rng.integers(1 << 30) == 288609855
+
+
+def test_lower_quality_spoils_more() -> None:
+    smooth = np.tile(np.arange(0, 256, 2, dtype=np.uint8)[None, :, None], (128, 1, 3))
+    smooth[40:90, 40:90] = (200, 30, 90)
+    gaps = []
+    for quality in (2, 78):
+        found = [
+            replace(NONE, jpeg=1.0, quality=quality).crop(smooth, 128, np.random.default_rng(s))[0]
+            for s in range(12)
+        ]
+        gaps.append(max(np.abs(f.astype(int) - smooth).mean() for f in found))
+    assert gaps[0] > 1.5 * gaps[1]
