@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from vultus.datasets.crops import LabelledCrops, load_labelled, save_labelled
 from vultus.datasets.splits import name_places
@@ -26,7 +26,7 @@ from vultus.nets.augmentation import Augmentation
 from vultus.nets.backbones import Backbone, Embedder, build_backbone
 from vultus.nets.crop_streams import AugmentedCrops
 from vultus.nets.dlib_resnet import DlibResNet, load_trunk
-from vultus.nets.layers import PoolHead, unit
+from vultus.nets.layers import unit
 from vultus.nets.learning import (
     MAIN,
     Batch,
@@ -85,6 +85,8 @@ class CompactData:
         named ``dev-test``, ``test`` and ``val`` are left out. Without it only renders are used.
     teacher
         ``face-reidentification-retail-0095.xml``, a second teacher beside dlib's network.
+    weights
+        Of dlib's network and of the second teacher, in the cosines that are taught.
     renders
         Rendered people to add.
     people
@@ -101,6 +103,7 @@ class CompactData:
 
     file: str | None = None
     teacher: str | None = None
+    weights: tuple[float, float] = (0.2, 0.8)
     renders: Renders | None = None
     people: str = "lfw"
     development: float = 0.3
@@ -111,9 +114,9 @@ class CompactData:
         if self.file is None and self.renders is None:
             raise ValueError("a file of crops or renders, or both, are needed")
         if not 0 < self.development < 1 or any(
-            share <= 0 for share in (self.shares or {}).values()
+            value <= 0 for value in (*self.weights, *(self.shares or {}).values())
         ):
-            raise ValueError("development must lie in (0, 1), and shares be positive")
+            raise ValueError("development must lie in (0, 1), and weights and shares be positive")
 
 
 @settings
@@ -149,7 +152,7 @@ class CompactSettings:
     start: bool = True
     identities: int
     batch: int = 64
-    trunk_rate: float = 0.2
+    trunk_rate: float = 0.1
 
     def __post_init__(self) -> None:
         given = self.backbone
@@ -217,7 +220,14 @@ def network(config: CompactSettings) -> Embedder:
     trunk = DlibResNet()
     if config.start:
         load_trunk(trunk, resolve(DLIB))
-    head = PoolHead(trunk.channels, config.dim, bn=False)
+    # The features of dlib's trunk are far from centred; without the first normalisation a matrix
+    # learns them many times more slowly.
+    head = nn.Sequential(
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.BatchNorm1d(trunk.channels),
+        nn.Linear(trunk.channels, config.dim),
+    )
     return Embedder(trunk, head, config.size, config.dim)
 
 
@@ -241,7 +251,9 @@ class Compact:
             raise ConfigError(
                 f"config.identities is {config.identities}, the data has {label.max() + 1}"
             )
-        target = fused(_teach(crops, config.data), train, config.dim)
+        teachings = _teach(crops, config.data)
+        weights = config.data.weights[: len(teachings)]
+        target = fused(teachings, train, config.dim, weights)
         examples = AugmentedCrops(
             crops.images[train],
             {"target": target[train], "label": label[train]},

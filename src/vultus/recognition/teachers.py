@@ -147,11 +147,16 @@ def _embedded(images: UInt8, points: Float, teacher: Embedder | RetailEmbedder) 
     return np.concatenate(parts)
 
 
-def fused(embeddings: Sequence[Float], rows: NDArray[np.intp], dim: int) -> Float:
+def fused(
+    embeddings: Sequence[Float],
+    rows: NDArray[np.intp],
+    dim: int,
+    weights: Sequence[float] | None = None,
+) -> Float:
     """Return one target for all teachers together, unit float32 (N, dim).
 
     Each teacher's embeddings are centred on ``rows``, made unit length and put side by side, so
-    that a cosine is the mean of the teachers' cosines; then rotated onto the ``dim`` directions of
+    that a cosine is the weighted mean of the teachers' cosines; then rotated onto the ``dim`` directions of
     largest variance. Centring takes away what all faces share: uncentred, dlib's cosines of
     different people lie near 0.8.
 
@@ -163,11 +168,14 @@ def fused(embeddings: Sequence[Float], rows: NDArray[np.intp], dim: int) -> Floa
         Which items are trained on: mean and directions come from them alone.
     dim
         At most the sum of the D_i.
+    weights
+        Positive, of each teacher; equal if not given.
     """
     sides = []
-    for vectors in embeddings:
+    for vectors, weight in zip(embeddings, weights or [1.0] * len(embeddings), strict=True):
         centred = vectors - vectors[rows].mean(0)
-        sides.append(centred / np.linalg.norm(centred, axis=1, keepdims=True).clip(1e-6))
+        length = np.linalg.norm(centred, axis=1, keepdims=True).clip(1e-6)
+        sides.append(centred / length * np.float32(weight**0.5))
     joined = np.concatenate(sides, 1)
     if dim > joined.shape[1]:
         raise ConfigError(f"the teachers have {joined.shape[1]} dimensions, {dim} were asked for")
