@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vultus.analysis import Analyzer
-from vultus.errors import ConfigError, NotComputedError
+from vultus.errors import ConfigError, NotComputedError, WeightsError
 from vultus.faces import Face, Pose
 from vultus.geometry import template
 from vultus.predictors import NAMES, FaceBatch, Predictors, choose
@@ -83,6 +83,25 @@ def test_everything_is_known_of_a_portrait(analyzer: Analyzer, astronaut: np.nda
     assert set(only.computed()) == {"pose"}
     with pytest.raises(NotComputedError, match="quality"):
         _ = only.quality
+
+
+def test_a_weight_can_be_named_for_a_field(astronaut: np.ndarray) -> None:
+    found = {}
+    for name in (None, "kd-landmarks"):
+        analyzer = Analyzer(threads=1, networks={"landmarks": name} if name else None)
+        results = analyzer.stream([astronaut], embed=False, fields=["landmarks"])
+        found[name] = next(iter(results)).faces[0].landmarks
+    apart = np.abs(found[None] - found["kd-landmarks"])
+    assert 0 < apart.max() < 25, "another network, the same face"
+
+
+def test_only_a_weight_of_the_task_can_be_named() -> None:
+    with pytest.raises(ConfigError, match="no weight can be chosen for pose; it can for landmarks"):
+        Analyzer(networks={"pose": "mos-light"})
+    analyzer = Analyzer(threads=1, networks={"expression": "age-sex"})
+    picture = np.zeros((30, 80, 3), np.uint8)
+    with pytest.raises(WeightsError, match="expression"):
+        analyzer.fill([picture], [[face(0)]], ["expression"])
 
 
 def test_a_mirrored_portrait_has_mirrored_pose(analyzer: Analyzer, astronaut: np.ndarray) -> None:

@@ -83,6 +83,13 @@ class Analyzer:
     predictors
         Ready-made predictors by field, in place of those of :data:`vultus.predictors.PREDICTORS`,
         which are built when their field is first asked for.
+    networks
+        Weights to fill fields with in place of the usual ones, ids by field.
+
+    Raises
+    ------
+    ConfigError
+        If ``networks`` names a field whose weight cannot be chosen.
     """
 
     def __init__(
@@ -94,12 +101,13 @@ class Analyzer:
         threads: int | None = None,
         limits: Limits | None = None,
         predictors: Mapping[str, Predict] | None = None,
+        networks: Mapping[str, str] | None = None,
     ) -> None:
         self.detector = detector or Detector(DEFAULT_DETECTOR, provider, threads)
         self.embedder = embedder or Embedder(DEFAULT_EMBEDDER, provider, threads)
         self.limits = limits or Limits()
         known: dict[str, Predict] = {EMBEDDING: self._embed} | dict(predictors or {})
-        self._predictors = Predictors(provider, threads, known)
+        self._predictors = Predictors(provider, threads, known, networks)
 
     def open(self, source: Any) -> UInt8Array:
         """Return the picture as uint8 RGB (H, W, 3); raise :class:`ImageError`."""

@@ -16,12 +16,28 @@ from vultus.predictors import FaceBatch, Predict, Resources
 
 
 def landmarks(resources: Resources) -> Predict:
-    """Return the predictor of 68 points from the face mesh."""
+    """Return the predictor of 68 points: the face mesh, or the network that was named."""
+    if "landmarks" in resources.networks:
+        return _network_of_points(resources, resources.networks["landmarks"])
     mesh = _mesh(resources)
 
     def predict(batch: FaceBatch) -> Any:
         found = _meshes(mesh, batch)
         return [points for part in found for points in points_of_mesh(part.points)]
+
+    return predict
+
+
+def _network_of_points(resources: Resources, name: str) -> Predict:
+    from vultus.landmarks.predictor import LandmarkPredictor
+
+    predictor = LandmarkPredictor(name, resources.provider, resources.threads)
+
+    def predict(batch: FaceBatch) -> Any:
+        found = batch.by_picture(
+            lambda image, faces: predictor.locate(image, [face.keypoints for face in faces])
+        )
+        return [points for part in found for points in part]
 
     return predict
 
@@ -43,9 +59,10 @@ def pose(resources: Resources) -> Predict:
 
 def quality(resources: Resources) -> Predict:
     """Return the predictor of quality; it looks at landmarks, pose and the aligned crop."""
-    from vultus.quality.predictor import QualityPredictor
+    from vultus.quality.predictor import DEFAULT, QualityPredictor
 
-    predictor = QualityPredictor(provider=resources.provider, threads=resources.threads)
+    name = resources.network("quality", DEFAULT)
+    predictor = QualityPredictor(name, resources.provider, resources.threads)
 
     def predict(batch: FaceBatch) -> list[dict[str, Any]]:
         crops = batch.crops(predictor.template)
@@ -56,9 +73,10 @@ def quality(resources: Resources) -> Predict:
 
 def attributes(resources: Resources) -> Predict:
     """Return the predictor of age and sex; it looks at the aligned crop."""
-    from vultus.attributes.predictor import AttributePredictor
+    from vultus.attributes.predictor import DEFAULT, AttributePredictor
 
-    predictor = AttributePredictor(provider=resources.provider, threads=resources.threads)
+    name = resources.network("attributes", DEFAULT)
+    predictor = AttributePredictor(name, resources.provider, resources.threads)
 
     def predict(batch: FaceBatch) -> list[dict[str, Any]]:
         return [a.to_dict() for a in predictor.predict(batch.crops(predictor.template))]
@@ -68,9 +86,10 @@ def attributes(resources: Resources) -> Predict:
 
 def parts(resources: Resources) -> Predict:
     """Return the predictor of the parts of a face; it looks at the whole picture around the box."""
-    from vultus.parsing.predictor import ParsingPredictor
+    from vultus.parsing.predictor import DEFAULT, ParsingPredictor
 
-    predictor = ParsingPredictor(provider=resources.provider, threads=resources.threads)
+    name = resources.network("parts", DEFAULT)
+    predictor = ParsingPredictor(name, resources.provider, resources.threads)
 
     def predict(batch: FaceBatch) -> list[FaceParts]:
         boxes = [np.array([f.box for f in group], np.float32) for group in batch.groups()]
@@ -82,9 +101,10 @@ def parts(resources: Resources) -> Predict:
 
 def expression(resources: Resources) -> Predict:
     """Return the predictor of expression; it looks at the aligned crop."""
-    from vultus.expression.predictor import ExpressionPredictor
+    from vultus.expression.predictor import DEFAULT, ExpressionPredictor
 
-    predictor = ExpressionPredictor(provider=resources.provider, threads=resources.threads)
+    name = resources.network("expression", DEFAULT)
+    predictor = ExpressionPredictor(name, resources.provider, resources.threads)
 
     def predict(batch: FaceBatch) -> list[Mapping[str, float]]:
         return predictor.predict(batch.crops(predictor.template))
@@ -95,9 +115,10 @@ def expression(resources: Resources) -> Predict:
 def liveness(resources: Resources) -> Predict:
     """Return the predictor of liveness; it looks at the square around the box."""
     from vultus.liveness.masks import EXPANSION
-    from vultus.liveness.predictor import LivenessPredictor
+    from vultus.liveness.predictor import DEFAULT, LivenessPredictor
 
-    predictor = LivenessPredictor(provider=resources.provider, threads=resources.threads)
+    name = resources.network("liveness", DEFAULT)
+    predictor = LivenessPredictor(name, resources.provider, resources.threads)
 
     def predict(batch: FaceBatch) -> list[dict[str, Any]]:
         return [a.to_dict() for a in predictor.decide(batch.boxes(EXPANSION, predictor.size))]

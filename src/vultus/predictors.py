@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -106,6 +106,11 @@ class Resources:
     provider: str
     threads: int | None
     shared: Callable[[str, Callable[[], Any]], Any]
+    networks: Mapping[str, str] = field(default_factory=dict)
+
+    def network(self, field: str, default: str) -> str:
+        """Return the weight that is to fill a field."""
+        return self.networks.get(field, default)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +131,8 @@ class Entry:
         Ids of the weights that it loads.
     usual
         Whether it runs where nobody asks for it by name.
+    chosen
+        Whether another weight can be named for it.
     """
 
     field: str
@@ -134,6 +141,7 @@ class Entry:
     needs: tuple[str, ...] = ()
     weights: tuple[str, ...] = ()
     usual: bool = True
+    chosen: bool = True
 
 
 _MESH = ("facemesh-468",)
@@ -143,7 +151,7 @@ PREDICTORS: Mapping[str, Entry] = {
     entry.field: entry
     for entry in (
         Entry("landmarks", "68 points", "vultus.filling:landmarks", weights=_MESH),
-        Entry("pose", "yaw, pitch and roll", "vultus.filling:pose", weights=_MESH),
+        Entry("pose", "yaw, pitch and roll", "vultus.filling:pose", weights=_MESH, chosen=False),
         Entry(
             "quality",
             "fitness for recognition, with reasons",
@@ -162,7 +170,7 @@ PREDICTORS: Mapping[str, Entry] = {
             "expression",
             "seven expressions, valence and arousal",
             "vultus.filling:expression",
-            weights=("expression-research",),
+            weights=("expression",),
             usual=False,
         ),
         Entry(
@@ -209,11 +217,11 @@ def choose(
     wanted = [name for name in NAMES if name in given and name not in left_out]
     order: list[str] = []
     for name in wanted:
-        for field in (*_needed(name), name):
-            if field in left_out and only is not None:
-                raise ConfigError(f"{name} needs {field}, which is to be skipped")
-            if field not in order:
-                order.append(field)
+        for needed in (*_needed(name), name):
+            if needed in left_out and only is not None:
+                raise ConfigError(f"{name} needs {needed}, which is to be skipped")
+            if needed not in order:
+                order.append(needed)
     if only is None:
         # Without explicit wishes, whatever needs a skipped field is skipped with it.
         lost = {name for name in wanted if left_out & set(_needed(name))}
@@ -224,8 +232,8 @@ def choose(
 def _needed(name: str) -> list[str]:
     entry = PREDICTORS.get(name)
     found: list[str] = []
-    for field in entry.needs if entry else ():
-        found += [f for f in (*_needed(field), field) if f not in found]
+    for needed in entry.needs if entry else ():
+        found += [f for f in (*_needed(needed), needed) if f not in found]
     return found
 
 
@@ -238,6 +246,13 @@ class Predictors:
         See :class:`~vultus.runtime.Session`.
     known
         Ready-made predictors by field, in place of those of :data:`PREDICTORS`.
+    networks
+        Weights to use in place of the usual ones, ids by field.
+
+    Raises
+    ------
+    ConfigError
+        If ``networks`` names a field whose weight cannot be chosen.
     """
 
     def __init__(
@@ -245,11 +260,18 @@ class Predictors:
         provider: str = "cpu",
         threads: int | None = None,
         known: Mapping[str, Predict] | None = None,
+        networks: Mapping[str, str] | None = None,
     ) -> None:
+        chosen = dict(networks or {})
+        if unknown := sorted(set(chosen) - {e.field for e in PREDICTORS.values() if e.chosen}):
+            able = ", ".join(e.field for e in PREDICTORS.values() if e.chosen)
+            raise ConfigError(
+                f"no weight can be chosen for {', '.join(unknown)}; it can for {able}"
+            )
         self._built: dict[str, Predict] = dict(known or {})
         self._common: dict[str, Any] = {}
         self._lock = Lock()
-        self._resources = Resources(provider, threads, self._shared)
+        self._resources = Resources(provider, threads, self._shared, chosen)
 
     def run(self, names: Sequence[str], batch: FaceBatch) -> None:
         """Fill the fields of a batch, in the order given."""

@@ -67,6 +67,14 @@ def test_detect_prints_one_document_a_picture(vultus: Shell, portraits: Path, gr
     assert "embedding" not in documents[0]["faces"][0]
 
 
+def test_detect_uses_the_detector_that_was_named(vultus: Shell, portraits: Path) -> None:
+    usual, named = (
+        json.loads(vultus("detect", portraits, "--json", *more).stdout.splitlines()[0])
+        for more in ((), ("--detector", "dlib-frontal"))
+    )
+    assert usual["faces"][0]["box"] != named["faces"][0]["box"]
+
+
 def test_analyze_draws(vultus: Shell, portraits: Path, tmp_path: Path) -> None:
     vultus("analyze", portraits / "hopper", "--draw", tmp_path / "drawn")
     drawn = sorted((tmp_path / "drawn").iterdir())
@@ -94,6 +102,9 @@ def test_broken_pictures_are_skipped_and_counted(
         (["detect", "nowhere"], "nowhere"),
         (["detect", "."], "no pictures"),
         (["detect", "grey.png", "--provider", "cuda"], "cuda"),
+        (["detect", "grey.png", "--detector", "eyes"], "eyes"),
+        (["analyze", "grey.png", "--network", "expression"], "FIELD=ID"),
+        (["analyze", "grey.png", "--network", "pose=mos-light"], "pose"),
         (["verify", "grey.png", "grey.png", "--subject", "tallest"], "tallest"),
         (["verify", "grey.png", "grey.png"], "no face"),
         (["verify", "grey.png", "grey.png", "--fmr", "1e-12"], "strictest"),

@@ -167,7 +167,7 @@ def expression(
     ],
     network: Annotated[
         str, typer.Option(help="An expression network of the manifest.")
-    ] = "expression-research",
+    ] = "expression",
     groups: Annotated[
         bool, typer.Option("--groups", help="Also give accuracy by apparent sex and age.")
     ] = False,

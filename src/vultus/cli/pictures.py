@@ -52,7 +52,7 @@ def detect(
 
     With --json, one JSON document per picture and line.
     """
-    _report(make_analyzer(provider, threads), sources, draw, json)
+    _report(make_analyzer(provider, threads, detector), sources, draw, json)
 
 
 def analyze(
@@ -76,6 +76,13 @@ def analyze(
     attributes: Annotated[
         bool, typer.Option("--attributes", help="Also guess age and sex as they appear.")
     ] = False,
+    network: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Weight that fills a field, as FIELD=ID, such as landmarks=kd-landmarks; "
+            "repeatable. 'vultus models list' has the ids."
+        ),
+    ] = None,
     recognizer: RecognizerOption = None,
     provider: ProviderOption = "cpu",
     threads: ThreadsOption = None,
@@ -92,7 +99,9 @@ def analyze(
     unseen = () if templates else (EMBEDDING,)
     besides = (*(also or ()), *(("attributes",) if attributes else ()))
     fields = choose(only, {*(skip or ()), *unseen} - set(only or ()), besides)
-    analyzer = make_analyzer(provider, threads, recognizer=recognizer)
+    analyzer = make_analyzer(
+        provider, threads, recognizer=recognizer, networks=_pairs(network, "--network FIELD=ID")
+    )
     _report(analyzer, sources, draw, json, fields=fields, templates=templates)
 
 
@@ -182,6 +191,7 @@ def make_analyzer(
     threads: int | None,
     detector: str | None = None,
     recognizer: str | None = None,
+    networks: Mapping[str, str] | None = None,
 ) -> Analyzer:
     """Build an analyzer from the command line's options."""
     from vultus.analysis import Analyzer
@@ -193,7 +203,18 @@ def make_analyzer(
         embedder=None if recognizer is None else Embedder(recognizer, provider, threads),
         provider=provider,
         threads=threads,
+        networks=networks,
     )
+
+
+def _pairs(texts: list[str] | None, form: str) -> dict[str, str]:
+    pairs = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            fail(f"{form} is expected, got {text!r}")
+        pairs[name] = value
+    return pairs
 
 
 def parse_subject(name: str) -> Subject:

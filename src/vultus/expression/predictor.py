@@ -11,7 +11,7 @@ from vultus.geometry import Template, UInt8Array, template
 from vultus.runtime import CropNetwork
 
 #: The network used where none is named, and the alignment of its crops.
-DEFAULT, TEMPLATE = "expression-research", "dlib150"
+DEFAULT, TEMPLATE = "expression", "dlib150"
 
 #: Classes, in the order of the network's output.
 EXPRESSIONS = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger")
@@ -37,7 +37,8 @@ class ExpressionPredictor:
     Parameters
     ----------
     name
-        An expression network of the manifest.
+        An expression network of the manifest. ``expression`` has seen renders alone and may be
+        used for anything; ``expression-research`` has seen labelled photographs and is better.
     provider, threads, allow_licenses, offline
         See :class:`~vultus.runtime.CropNetwork`.
 
