@@ -67,7 +67,7 @@ def export(
     TrainingError
         If the checkpoint is damaged or the export differs from the network.
     """
-    folder, path = _checkpoint(Path(checkpoint)), Path(out)
+    folder, path = chosen_checkpoint(Path(checkpoint)), Path(out)
     system, learner, state = load_checkpoint(folder)
     networks = system.export(learner)
     name = network or (next(iter(networks)) if len(networks) == 1 else "")
@@ -91,7 +91,8 @@ def export(
     return Exported(path, digest, len(data), parity, text)
 
 
-def _checkpoint(folder: Path) -> Path:
+def chosen_checkpoint(folder: Path) -> Path:
+    """Return the checkpoint that a run chose, or the folder itself where it is one."""
     result = folder / "result.json"
     if not result.exists():
         return folder
