@@ -72,6 +72,7 @@ for _command in _COMMANDS:
 app.add_typer(galleries.app, name="gallery")
 evaluation.app.command()(landmarks.landmarks)
 evaluation.app.command()(parsing.parsing)
+data.app.command()(landmarks.lift)
 app.add_typer(evaluation.app, name="evaluate")
 app.add_typer(models.app, name="models")
 app.add_typer(cards.app, name="cards")

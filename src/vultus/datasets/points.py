@@ -1,4 +1,4 @@
-"""Landmark and pose sets: 300-W, tables of 68 points, AFLW2000-3D.
+"""Landmark and pose sets: 300-W, 300W-LP, tables of 68 points, AFLW2000-3D.
 
 Points are pixels with the centre of the top-left pixel at (0, 0). Published annotations that count
 from 1, as MATLAB does, are shifted.
@@ -156,3 +156,43 @@ def read_aflw2000(root: Path | str) -> Dataset:
     if not records:
         raise unexpected(base, expected)
     return Dataset("aflw2000", base, tuple(records))
+
+
+def read_300w_lp(root: Path | str) -> Dataset:
+    """List 300W-LP (Zhu et al., 2016): ``AFW/NAME.jpg`` with ``landmarks/AFW/NAME_pts.mat``.
+
+    The split is the folder; those of mirror images end in ``_Flip``. Labels: ``landmarks`` and
+    ``projected`` float32 (68, 2), 0-based pixels: points on the visible outline, and points
+    projected from the fitted 3D face. Needs scipy.
+
+    Raises
+    ------
+    DatasetError
+        If there are none, scipy is missing, or a file is damaged or lacks its picture.
+    """
+    expected = "pictures such as AFW/NAME.jpg with landmarks/AFW/NAME_pts.mat"
+    base = folder(root, expected)
+    try:
+        from scipy.io import loadmat
+        from scipy.io.matlab import MatReadError
+    except ImportError as error:
+        raise DatasetError(f"{base}: .mat files need scipy: pip install scipy") from error
+    records = []
+    for path in sorted((base / "landmarks").glob("*/*_pts.mat")):
+        split = path.parent.name
+        picture = base / split / f"{path.stem.removesuffix('_pts')}.jpg"
+        if not picture.is_file():
+            raise DatasetError(f"{path}: there is no picture {picture}; expected {expected}")
+        try:
+            values = loadmat(path, variable_names=("pts_2d", "pts_3d"))
+            points = [np.asarray(values[k][:, :2], np.float32) - 1 for k in ("pts_2d", "pts_3d")]
+        except (KeyError, ValueError, TypeError, IndexError, OSError, NotImplementedError,
+                MatReadError) as error:  # fmt: skip
+            raise DatasetError(f"{path}: expected pts_2d and pts_3d ({error})") from error
+        if any(p.shape != (68, 2) for p in points):
+            raise DatasetError(f"{path}: expected 68 points twice, got {[p.shape for p in points]}")
+        labels = {"landmarks": points[0], "projected": points[1]}
+        records.append(Record(picture, None, split, labels))
+    if not records:
+        raise unexpected(base, expected)
+    return Dataset("300w-lp", base, tuple(records))

@@ -155,13 +155,27 @@ def _locate(
 
 def _detected(faces: Sequence[Face], truth: FloatArray) -> FloatArray | None:
     """Return the keypoints of the face that was annotated, None if no detected face is it."""
+    reach = _SAME * float(np.linalg.norm(truth[36] - truth[45]))
+    face = nearest_face(faces, keypoints(truth), reach)
+    return None if face is None else face.keypoints
+
+
+def nearest_face(
+    faces: Sequence[Face], five: FloatArray, reach: float | None = None
+) -> Face | None:
+    """Return the face whose keypoints' centre is nearest to that of the true ones (5, 2).
+
+    None if no face lies within ``reach`` pixels; without one, within the greatest distance between
+    two of the true keypoints, which profiles have too.
+    """
     if not faces:
         return None
-    aim = keypoints(truth).mean(0)
+    aim = five.mean(0)
     away = [float(np.linalg.norm(face.keypoints.mean(0) - aim)) for face in faces]
     nearest = int(np.argmin(away))
-    reach = _SAME * float(np.linalg.norm(truth[36] - truth[45]))
-    return faces[nearest].keypoints if away[nearest] <= reach else None
+    if reach is None:
+        reach = float(np.linalg.norm(five[:, None] - five[None], axis=2).max())
+    return faces[nearest] if away[nearest] <= reach else None
 
 
 def _errors(located: _Located, kind: Normaliser) -> NDArray[np.float64]:

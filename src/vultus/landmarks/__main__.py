@@ -25,6 +25,7 @@ Teacher = Annotated[Path, typer.Option(help="face_landmarks_detector.tflite (478
 Head = Annotated[str, typer.Option(help="procedural or ict.")]
 Count = Annotated[int, typer.Option(help="Pictures to draw.")]
 Seed = Annotated[int, typer.Option(help="Of the draw.")]
+Side = Annotated[int, typer.Option(help="Side of the stored pictures, 1.5 times the crop's.")]
 
 
 @app.command()
@@ -85,6 +86,33 @@ def labelled(
         held = (found.presence > prepare.PRESENCE) & (found.moved < prepare.MOVED)
         typer.echo(f"the mesh holds on {int(held.sum())} of {len(held)} faces")
         np.save(out.with_suffix(".mesh.npy"), np.where(held[:, None, None], found.points, np.nan))
+
+
+@app.command()
+def faces(
+    out: Out, head: Head = "procedural", count: Count = 2000, seed: Seed = 0, size: Side = 384
+) -> None:
+    """Draw faces up to profile, with points on the visible outline, projected points, depth."""
+    from vultus.landmarks.fan.faces import render_faces, save_faces
+
+    save_faces(out, render_faces(head, count, seed, size=size))
+
+
+@app.command("faces-labelled")
+def faces_labelled(
+    root: Annotated[Path, typer.Argument(help="Folder of an annotated set.")],
+    out: Out,
+    layout: Annotated[str, typer.Option(help="300w-lp, 300w, table or aflw2000.")] = "300w",
+    sets: Annotated[str | None, typer.Option(help="Sets to take, with commas between.")] = None,
+    size: Side = 384,
+    seed: Seed = 0,
+) -> None:
+    """Cut annotated faces for fan-alignment; 300w-lp has the points of both conventions."""
+    from vultus.landmarks.fan.faces import save_faces
+    from vultus.landmarks.fan_labelled import labelled_faces
+
+    wanted = None if sets is None else sets.split(",")
+    save_faces(out, labelled_faces(root, layout, wanted, size=size, seed=seed))
 
 
 @app.command()

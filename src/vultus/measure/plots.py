@@ -79,6 +79,7 @@ def ced(
     *,
     limit: float = 0.1,
     title: str = "",
+    length: str = "the distance of the outer eye corners",
 ) -> Figure:
     """Draw cumulative error distributions of landmarks; one curve per system.
 
@@ -88,10 +89,10 @@ def ced(
         (N,) NME of every face as a fraction, by system; inf where no face was found.
     limit
         Right end of the error axis.
+    length
+        What errors are divided by.
     """
-    figure, axes = _figure(
-        "NME, % of the distance of the outer eye corners", "Share of faces", title
-    )
+    figure, axes = _figure(f"NME, % of {length}", "Share of faces", title)
     for (name, values), style in zip(_some(errors), _styles(), strict=False):
         ends = np.sort(np.asarray(values, np.float64))
         share = np.arange(1, len(ends) + 1) / len(ends)
