@@ -174,6 +174,13 @@ PREDICTORS: Mapping[str, Entry] = {
             usual=False,
         ),
         Entry(
+            "liveness",
+            "bona fide or attack, learned from simulated attacks alone; no security control",
+            "vultus.filling:liveness",
+            weights=("cdcn-light",),
+            usual=False,
+        ),
+        Entry(
             "parts",
             "skin, brows, eyes, nose, lips, mouth and hair",
             "vultus.filling:parts",

@@ -29,7 +29,7 @@ TEMPLATE = "box1.3"
 DEFAULT = "cdcn-light"
 
 #: Threshold of each network of the manifest, from its development people.
-THRESHOLDS: Mapping[str, float] = MappingProxyType({"cdcn-light": 0.5})
+THRESHOLDS: Mapping[str, float] = MappingProxyType({"cdcn-light": 0.326})
 
 #: What has to be said wherever a decision is shown.
 WARNING = "Learned from simulated attacks alone; an indication, not a security control."
