@@ -182,3 +182,37 @@ def test_photographs_stand_on_both_sides(tmp_path: Path) -> None:
     assert set(np.unique(test.species)) == {BONA_FIDE, *set(SPECIES)}
     assert not any("webcam" in name for name in learn.domains.tolist())
     assert any("webcam" in name for name in test.domains.tolist())
+
+
+def test_the_command_measures_files_and_pictures(tmp_path: Path, grace_hopper: np.ndarray) -> None:
+    import json
+
+    from typer.testing import CliRunner
+
+    from vultus.cli.app import app
+    from vultus.images import save_image
+    from vultus.liveness.cdcn.presentations import save_presentations
+
+    rows = [(BONA_FIDE, "rendered phone", 170), ("print", "rendered phone", 60)]
+    save_presentations(tmp_path / "learn.safetensors", learned())
+    save_presentations(tmp_path / "test.safetensors", drawn("test", rows))
+    save_image(tmp_path / "live.png", grace_hopper)
+    command = ["evaluate", "liveness", str(tmp_path / "learn.safetensors"), "--threads", "1"]
+    refused = CliRunner().invoke(app, command)
+    assert refused.exit_code == 2
+    assert "--test TEST" in refused.output
+    refused = CliRunner().invoke(app, ["evaluate", "liveness"])
+    assert refused.exit_code == 2
+    command += ["--test", str(tmp_path / "test.safetensors"), "--json"]
+    command += ["--bona-fide", str(tmp_path / "live.png")]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    simulated, real = json.loads(done.stdout)
+    assert simulated["figures"]["APCER, print"]["n"] == 1
+    assert real["figures"]["BPCER"]["n"] == 1
+    assert real["figures"]["no face found, bona fide"]["value"] == 0
+    assert real["facts"]["threshold"] == simulated["facts"]["packaged threshold"]
+    wrong = ["data", "presentations", "congress", "--out", str(tmp_path / "x"), "--part", "all"]
+    refused = CliRunner().invoke(app, wrong)
+    assert refused.exit_code == 2
+    assert "learn or test" in refused.output
