@@ -38,5 +38,6 @@ def test_the_stored_command_names_every_choice() -> None:
     root, out = Path("/data/lfw_view1"), Path("/tmp/mine.json")
     assert _command(root, out, None, None) == "vultus calibrate lfw_view1 --out mine.json"
     assert _command(root, out, 0.3, "compact-recogniser") == (
-        "vultus calibrate lfw_view1 --out mine.json --held-apart 0.3 --recognizer compact-recogniser"
+        "vultus calibrate lfw_view1 --out mine.json --held-apart 0.3"
+        " --recognizer compact-recogniser"
     )
