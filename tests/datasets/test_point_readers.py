@@ -7,7 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vultus.datasets.points import read_300w, read_aflw2000, read_landmark_table, read_pts
+from vultus.datasets.points import (
+    read_300w,
+    read_300w_lp,
+    read_aflw2000,
+    read_landmark_table,
+    read_pts,
+)
 from vultus.errors import DatasetError
 
 PTS = "version: 1\nn_points:  3\n{\n1.000 1.000\n10.5 20.25\n-3 4\n}\n"
@@ -104,7 +110,30 @@ def test_aflw2000_angles_take_the_signs_of_the_package(tmp_path: Path) -> None:
         read_aflw2000(tmp_path)
 
 
-@pytest.mark.parametrize("reader", [read_300w, read_landmark_table, read_aflw2000])
+def test_300w_lp_has_the_points_of_both_conventions(tmp_path: Path) -> None:
+    from scipy.io import savemat
+
+    points = np.arange(136, dtype=float).reshape(68, 2)
+    for folder in ("AFW", "landmarks/AFW"):
+        (tmp_path / folder).mkdir(parents=True)
+    path = tmp_path / "landmarks" / "AFW" / "AFW_1_2_0_pts.mat"
+    savemat(path, {"pts_2d": points, "pts_3d": points + 1})
+    with pytest.raises(DatasetError, match="there is no picture"):
+        read_300w_lp(tmp_path)
+    (tmp_path / "AFW" / "AFW_1_2_0.jpg").touch()
+    (record,) = read_300w_lp(tmp_path)
+    assert (record.split, record.path.name) == ("AFW", "AFW_1_2_0.jpg")
+    assert record.labels["landmarks"][1].tolist() == [1, 2]
+    assert record.labels["projected"][1].tolist() == [2, 3]
+    savemat(path, {"pts_2d": points[:5], "pts_3d": points})
+    with pytest.raises(DatasetError, match="expected 68 points twice"):
+        read_300w_lp(tmp_path)
+    savemat(path, {"pts_2d": points})
+    with pytest.raises(DatasetError, match="expected pts_2d and pts_3d"):
+        read_300w_lp(tmp_path)
+
+
+@pytest.mark.parametrize("reader", [read_300w, read_300w_lp, read_landmark_table, read_aflw2000])
 def test_other_folders_are_refused(tmp_path: Path, reader: object) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(DatasetError, match=r"expected .*; found notes\.txt"):

@@ -81,6 +81,7 @@ def test_every_tensor_has_its_place(released: nn.Module, tmp_path: Path) -> None
         assert torch.equal(own[fan_name(name)], value), name
     assert len(own) == len(released.state_dict())
     assert isinstance(aligner.network.pool, nn.AvgPool2d)
+    assert isinstance(load_released(path, pooling="max").network.pool, nn.MaxPool2d)
 
 
 @pytest.mark.parametrize(

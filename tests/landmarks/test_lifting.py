@@ -99,5 +99,8 @@ def test_depth_stands_in_a_table(root: Path, tmp_path: Path) -> None:
 def test_a_folder_in_use_is_left_alone(root: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="is not empty"):
         lift_folder(root, root, Inwards())
+    lift_folder(root, tmp_path / "once", Inwards())
+    with pytest.raises(DatasetError, match="projected already"):
+        lift_folder(tmp_path / "once", tmp_path / "twice", Inwards())
     with pytest.raises(DatasetError, match=r"in part9; parts: \['part0', 'part1'\]"):
         lift_folder(root, tmp_path / "out", Inwards(), part="part9")

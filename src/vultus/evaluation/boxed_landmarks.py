@@ -22,6 +22,7 @@ from vultus.evaluation.report import Report
 from vultus.geometry import FloatArray, UInt8Array, expand_box
 from vultus.images import open_image
 from vultus.landmarks.heatmaps import coarse, face_boxes, jittered
+from vultus.landmarks.lifting import is_lifted
 from vultus.measure import Estimate, plots
 from vultus.measure.landmarks import landmark_scores, nme
 from vultus.points68 import COUNT, keypoints
@@ -116,7 +117,8 @@ def evaluate_boxed(
     Parameters
     ----------
     root
-        Pictures with ``.pts`` files or ``landmarks.csv`` (contour points), AFLW2000-3D (projected
+        Pictures with ``.pts`` files or ``landmarks.csv`` (contour points; projected ones where
+        ``vultus data lift`` wrote them), AFLW2000-3D (projected
         points, and yaw), or what ``python -m vultus.landmarks faces`` wrote, which has both.
     networks
         All of one convention; of different sizes for a sweep over size.
@@ -183,6 +185,7 @@ def read_annotated(root: Path, part: str | None, convention: Convention) -> Anno
         data, given = read_aflw2000(root), "projected"
     else:
         data = read_300w(root)
+        given = "projected" if is_lifted(root) else "contour"
     if given != convention:
         raise DatasetError(
             f"{root}: its points are {given}, the network's {convention}; along the jaw these are "

@@ -15,9 +15,11 @@ from vultus.datasets.points import (
 )
 from vultus.datasets.records import Dataset, Record
 from vultus.errors import DatasetError
+from vultus.geometry import FloatArray, UInt8Array
 from vultus.images import open_image
 from vultus.landmarks.crops import DEVELOPMENT, TRAIN
 from vultus.landmarks.fan.faces import Faces, cut_faces, joined
+from vultus.landmarks.lifting import is_lifted
 from vultus.landmarks.prepare import DEVELOPED
 
 _LAYOUTS: Mapping[str, Callable[[Path], Dataset]] = {
@@ -36,8 +38,9 @@ def labelled_faces(
     Parameters
     ----------
     root, layout
-        Where it lies; ``300w-lp`` (both conventions), ``300w`` or ``table`` (contour points) or
-        ``aflw2000`` (projected points with depth, and yaw).
+        Where it lies; ``300w-lp`` (both conventions), ``300w`` or ``table`` (contour points;
+        projected ones where ``vultus data lift`` wrote the folder) or ``aflw2000`` (projected
+        points with depth, and yaw).
     sets
         Parts to take; all if not given.
     size
@@ -56,6 +59,7 @@ def labelled_faces(
     records = [r for r in records if len(r.labels["landmarks"]) == 68]
     if not records:
         raise DatasetError(f"{root}: no face with 68 points in {sets or 'it'}")
+    lifted = is_lifted(root)
     # 300W-LP turns each photograph into several, which differ in what follows the last underscore.
     sources = [(r.split, r.path.stem.rsplit("_", 1)[0]) for r in records]
     order = sorted(set(sources), key=str)
@@ -66,17 +70,20 @@ def labelled_faces(
     for split in (TRAIN, DEVELOPMENT):
         chosen = [r for r, s in zip(records, sources, strict=True) if (s in held) == bool(split)]
         if chosen:
-            parts.append(cut_faces(map(_face, chosen), size=size, split=split))
+            faces = (_face(record, lifted) for record in chosen)
+            parts.append(cut_faces(faces, size=size, split=split))
     return joined(parts)
 
 
 def _face(
-    record: Record,
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, float]:
+    record: Record, lifted: bool
+) -> tuple[UInt8Array, FloatArray | None, FloatArray | None, float]:
     labels = record.labels
     image = open_image(record.source())
     if "projected" in labels:
         return image, labels["landmarks"], labels["projected"], float("nan")
     if "landmarks3d" in labels:
         return image, None, labels["landmarks3d"], float(labels["pose"][0])
+    if lifted:
+        return image, None, labels["landmarks"], float("nan")
     return image, labels["landmarks"], None, float("nan")

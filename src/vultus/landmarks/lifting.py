@@ -31,6 +31,9 @@ Pictures = Literal["link", "copy", "none"]
 
 _CHUNK = 16
 
+#: File that says what was done, and so which convention the points of a folder follow.
+_ABOUT = "lifted.json"
+
 
 class Lifts(Protocol):
     """What turns visible points into projected ones."""
@@ -112,8 +115,10 @@ def lift_folder(
     Raises
     ------
     DatasetError
-        If there are no such faces, or the output folder is not empty.
+        If there are no such faces, they were lifted before, or the output folder is not empty.
     """
+    if is_lifted(root):
+        raise DatasetError(f"{root}: its points are projected already, see {root / _ABOUT}")
     if out.exists() and any(out.iterdir()):
         raise DatasetError(f"{out} is not empty: name a new folder for the annotations")
     base, records = _records(root, part)
@@ -144,8 +149,13 @@ def lift_folder(
         "depth": depth is not None,
         **asdict(found),
     }
-    (out / "lifted.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    (out / _ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     return found
+
+
+def is_lifted(root: Path) -> bool:
+    """Return whether :func:`lift_folder` wrote a folder: its points are then projected ones."""
+    return (root / _ABOUT).is_file()
 
 
 def _records(root: Path, part: str | None) -> tuple[Path, list[Record]]:

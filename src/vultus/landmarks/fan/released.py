@@ -25,7 +25,7 @@ from vultus.errors import WeightsError
 from vultus.geometry import FloatArray, UInt8Array
 from vultus.landmarks.fan.faces import Convention
 from vultus.landmarks.fan.heatmaps import gaussian_maps
-from vultus.landmarks.fan.networks import DepthNet, DepthNetwork, Fan, Network
+from vultus.landmarks.fan.networks import DepthNet, DepthNetwork, Fan, Network, Pooling
 from vultus.landmarks.heatmaps import LIFT, REFERENCE, SIDE, decode, unflipped
 
 Kind = Literal["contour", "projected", "depth"]
@@ -34,7 +34,10 @@ Kind = Literal["contour", "projected", "depth"]
 _NAMES: dict[str, Kind] = {"2dfan": "contour", "3dfan": "projected", "depth": "depth"}
 
 _SIZE = 256
-_DEPTH_SIGMA = 2.0
+
+#: What the released renderer calls a deviation of 2: a patch of 13 pixels, whose deviation is a
+#: quarter of that side.
+_PATCH, _DEVIATION = 2.0, 3.25
 
 
 def find_released(folder: Path) -> dict[Kind, Path]:
@@ -121,13 +124,16 @@ class ReleasedDepth:
             # The released renderer rounds down, and counts pixels from 1.
             inside = np.floor((face - centre) * ratio + _SIZE / 2) - 1
             places = torch.from_numpy(inside.astype(np.float32))[None]
-            maps = gaussian_maps(places, _SIZE, _DEPTH_SIGMA, snap=True)
+            patch = gaussian_maps(places, _SIZE, _PATCH, snap=True) > 0
+            maps = gaussian_maps(places, _SIZE, _DEVIATION, snap=True) * patch
             depth = self.network(torch.cat([crop.float() / 255, maps], 1))[0].numpy() / ratio
             out.append(np.concatenate([face, depth[:, None]], 1))
         return np.stack(out).astype(np.float32) if out else np.empty((0, 68, 3), np.float32)
 
 
-def load_released(path: Path | str, kind: Kind | None = None) -> ReleasedAligner:
+def load_released(
+    path: Path | str, kind: Kind | None = None, *, pooling: Pooling = "average"
+) -> ReleasedAligner:
     """Return a released 2DFAN or 3DFAN.
 
     Parameters
@@ -136,6 +142,9 @@ def load_released(path: Path | str, kind: Kind | None = None) -> ReleasedAligner
         Its file. Where the name ends in ten hexadecimal digits, they must begin its SHA-256.
     kind
         ``contour`` or ``projected``; from the name if not given.
+    pooling
+        ``average`` for the networks released for Python; files do not say, and with the other one
+        points are off without any error.
 
     Raises
     ------
@@ -151,7 +160,7 @@ def load_released(path: Path | str, kind: Kind | None = None) -> ReleasedAligner
     channels = int(tensors["l0.weight"].shape[1]) if stacks else 0
     if not stacks:
         raise WeightsError(f"{file}: holds no stacked hourglasses (no tensor 'l0.weight')")
-    network = Fan(Network(stacks=stacks, channels=channels, pooling="average"))
+    network = Fan(Network(stacks=stacks, channels=channels, pooling=pooling))
     _load(network, {fan_name(name): value for name, value in tensors.items()}, file)
     return ReleasedAligner(network.eval(), "contour" if known == "contour" else "projected",
                            file.name)  # fmt: skip
