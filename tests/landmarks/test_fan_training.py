@@ -337,3 +337,14 @@ def test_files_are_joined_and_split(faces: Faces, tmp_path: Path) -> None:
     assert len(data.development) == 16
     with pytest.raises(DatasetError, match="no faces to join"):
         joined([])
+
+
+@pytest.mark.parametrize("name", ["cpu", "depth", "h100", "lift"])
+@pytest.mark.parametrize("debug", [False, True])
+def test_variants_of_the_recipe_fit(name: str, debug: bool) -> None:
+    from vultus.training.recipes import load_recipe
+
+    folder = Path(__file__).resolve().parents[2] / "recipes" / "fan-alignment"
+    loaded = load_recipe(folder / f"{name}.yaml", debug=debug)
+    assert loaded.recipe.system == "fan-alignment"
+    assert (loaded.config.data.renders is not None) == (debug or name == "cpu")
