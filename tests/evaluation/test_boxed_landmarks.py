@@ -154,3 +154,27 @@ def test_profiles_of_aflw2000_are_projected_points(data_root: Path) -> None:
     assert np.isfinite(faces.yaw).all()
     with pytest.raises(DatasetError, match="points are projected"):
         read_annotated(data_root / "aflw2000_16", None, "contour")
+
+
+def test_the_default_detector_gives_the_boxes_that_crops_want() -> None:
+    pytest.importorskip("torch")
+    from vultus.detection import Detector
+    from vultus.errors import WeightsError
+    from vultus.landmarks.fan.faces import render_faces
+
+    try:
+        detector = Detector(threads=1)
+    except WeightsError as error:
+        pytest.skip(f"{error}: run 'vultus models get --default' first")
+    faces = render_faces("procedural", 40, 5, size=160)
+    sides, centres = [], []
+    for image, box in zip(faces.images, faces.boxes, strict=True):
+        found = detector.detect(np.pad(image, ((40, 40), (40, 40), (0, 0))))
+        if found:
+            seen = found[0].box - 40
+            sides.append((seen[2:] - seen[:2]).sum() / (box[2:] - box[:2]).sum())
+            middle = (seen[2:] + seen[:2] - box[2:] - box[:2]) / 2
+            centres.append(middle / (box[2:] - box[:2]))
+    assert len(sides) >= 34
+    assert np.median(sides) == pytest.approx(1, abs=0.06)
+    assert np.abs(np.median(centres, axis=0)).max() < 0.04
