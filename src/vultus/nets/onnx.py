@@ -67,7 +67,7 @@ def export_onnx(
         Text by key to store inside the file.
     half
         Store weights as float16, half the size; see :func:`store_half`. The tolerance is then
-        taken ten times as large.
+        taken fifty times as large.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def export_onnx(
             _write(module, example, file, outputs)
             _describe(file, metadata or {})
             if half:
-                tolerance *= 10
+                tolerance *= 50
                 store_half(file)
             parity = check_parity(module, example, file)
         except TrainingError:

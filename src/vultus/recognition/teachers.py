@@ -155,10 +155,10 @@ def fused(
 ) -> Float:
     """Return one target for all teachers together, unit float32 (N, dim).
 
-    Each teacher's embeddings are centred on ``rows``, made unit length and put side by side, so
-    that a cosine is the weighted mean of the teachers' cosines; then rotated onto the ``dim`` directions of
-    largest variance. Centring takes away what all faces share: uncentred, dlib's cosines of
-    different people lie near 0.8.
+    Each teacher's embeddings are centred on ``rows``, made unit length, weighted and put side by
+    side, so that a cosine is the weighted mean of the teachers' cosines; then rotated onto the
+    ``dim`` directions of largest variance. Centring takes away what all faces share: uncentred,
+    dlib's cosines of different people lie near 0.8.
 
     Parameters
     ----------
