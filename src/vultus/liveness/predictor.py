@@ -33,8 +33,8 @@ THRESHOLDS: Mapping[str, float] = MappingProxyType({"cdcn-light": 0.349})
 
 #: What has to be said wherever a decision is shown.
 WARNING = (
-    "Learned from simulated attacks alone, and took nearly all of the few real ones it was tried on "
-    "for bona fide: not a security control."
+    "Learned from simulated attacks alone, and took nearly all of the few real ones it was tried "
+    "on for bona fide: not a security control."
 )
 
 
