@@ -105,6 +105,9 @@ def test_fused_cosines_are_the_mean_of_the_teachers() -> None:
         centred /= np.linalg.norm(centred, axis=1, keepdims=True)
         cosines.append(centred @ centred.T)
     np.testing.assert_allclose(target @ target.T, np.mean(cosines, 0), atol=1e-5)
+    weighted = fused([one, two], rows, 10, (0.2, 0.8))
+    wanted = 0.2 * cosines[0] + 0.8 * cosines[1]
+    np.testing.assert_allclose(weighted @ weighted.T, wanted, atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(fused([one, two], rows, 5), axis=1), 1, atol=1e-5)
     with pytest.raises(ConfigError, match="10 dimensions, 11 were asked for"):
         fused([one, two], rows, 11)
