@@ -67,5 +67,5 @@ def test_the_command_line_and_the_service_choose_it_by_name(tmp_path: Path) -> N
 def test_a_gallery_of_the_other_recogniser_is_refused(tmp_path: Path, compact: Embedder) -> None:
     key = Key.generate()
     Gallery.create(tmp_path / "g", key=key, space="dlib-resnet29@55533b28a958/dlib150", dim=128)
-    with pytest.raises(GalleryError, match="dlib-resnet29.*compact-recogniser"):
+    with pytest.raises(GalleryError, match=r"dlib-resnet29.*compact-recogniser"):
         Gallery.open(tmp_path / "g", key, space=compact.space)
