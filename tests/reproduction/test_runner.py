@@ -153,6 +153,13 @@ def test_page_shows_claims_intervals_and_verdicts(root: Path) -> None:
     assert "3 seeds" in text
 
 
+def test_a_bar_in_a_metric_does_not_break_the_table(root: Path) -> None:
+    file = root / "reproductions" / "toy.py"
+    file.write_text(MODULE.replace('"accuracy"', '"|yaw| > 45"'))
+    reproduce("toy", root=root)
+    assert r"| \|yaw\| > 45 | 0.8100 |" in render_page(root)
+
+
 def test_table_has_every_system_of_the_catalogue(root: Path) -> None:
     from vultus.registry import catalogue
 

@@ -101,7 +101,7 @@ def _section(result: Mapping[str, Any]) -> str:
         values = [run["measurements"][claim["id"]] for run in runs]
         sides = [_mean([v[side] for v in values]) for side in ("method", "baseline")]
         lines.append(
-            f"| {claim['sentence']} | {claim['metric']} | {sides[0]} | {sides[1]} "
+            f"| {_cell(claim['sentence'])} | {_cell(claim['metric'])} | {sides[0]} | {sides[1]} "
             f"| {_interval(claim['verdict']['interval'])} | {values[0]['n']} "
             f"| **{claim['verdict']['outcome']}** |"
         )
@@ -114,6 +114,10 @@ def _section(result: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def _interval(interval: Mapping[str, Any]) -> str:
