@@ -16,7 +16,8 @@ from vultus.errors import ConfigError, DatasetError  # noqa: E402
 from vultus.geometry import template  # noqa: E402
 from vultus.nets.learning import Progress  # noqa: E402
 from vultus.recognition import compact, teachers  # noqa: E402
-from vultus.recognition.compact import Compact, CompactSettings, faces, parts, relations  # noqa: E402
+from vultus.recognition.compact import Compact, CompactSettings, relations  # noqa: E402
+from vultus.recognition.compact_faces import faces, parts  # noqa: E402
 from vultus.recognition.teachers import fused, taught  # noqa: E402
 from vultus.training import export, load_recipe, train  # noqa: E402
 
