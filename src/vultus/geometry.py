@@ -41,8 +41,9 @@ def _template(name: str, size: int, points: Sequence[tuple[float, float]]) -> Te
 
 
 #: ``arcface112``: the usual 112x112 recognition crop (InsightFace convention).
-#: ``landmarks96``: the whole face with a margin, for 68 points.
+#: ``landmarks96``, ``landmarks128``: the whole face with a margin, for 68 points.
 #: ``dlib150``: the mean place of five keypoints in dlib's 150x150 face chip (padding 0.25).
+#: ``retail128``: what face-reidentification-retail-0095 wants, from its page in the Open Model Zoo.
 TEMPLATES: Mapping[str, Template] = {
     t.name: t
     for t in (
@@ -63,9 +64,31 @@ TEMPLATES: Mapping[str, Template] = {
             [(32.5, 26.0), (62.5, 26.0), (47.5, 43.2), (35.0, 60.6), (60.0, 60.6)],
         ),
         _template(
+            "landmarks128",
+            128,
+            [
+                (43.5, 34.8333),
+                (83.5, 34.8333),
+                (63.5, 57.7667),
+                (46.8333, 80.9667),
+                (80.1667, 80.9667),
+            ],
+        ),
+        _template(
             "dlib150",
             150,
             [(46.93, 45.44), (101.38, 45.37), (74.02, 77.76), (51.79, 103.65), (97.15, 103.66)],
+        ),
+        _template(
+            "retail128",
+            128,
+            [
+                (40.3928, 59.0815),
+                (87.3758, 59.0815),
+                (64.0336, 81.9847),
+                (44.7324, 105.561),
+                (83.6398, 105.561),
+            ],
         ),
     )
 }

@@ -153,6 +153,23 @@ class Strata:
         return np.concatenate(drawn)[np.argsort(np.concatenate(places), kind="stable")]
 
 
+def mixed(sizes: Sequence[int], shares: Sequence[float], batch: int, seed: int) -> Strata:
+    """Return batches with a share of examples from each of several parts that lie side by side.
+
+    Parameters
+    ----------
+    sizes, shares
+        Examples of each part; its share of each batch, in any unit. Rounding goes to the first.
+    batch, seed
+        Examples per batch; of the orders.
+    """
+    counts = [round(batch * share / sum(shares)) for share in shares]
+    counts[0] += batch - sum(counts)
+    starts = np.cumsum([0, *sizes])
+    groups = [np.arange(a, b) for a, b, n in zip(starts[:-1], starts[1:], counts, strict=True) if n]
+    return Strata(groups, [n for n in counts if n], seed)
+
+
 def _draw(pool: Indices, count: int, rng: np.random.Generator) -> Indices:
     """Draw without replacement for as long as the pool lasts, then start again."""
     rounds = -(-count // len(pool))

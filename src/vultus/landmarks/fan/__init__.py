@@ -5,11 +5,14 @@ Bulat and Tzimiropoulos, "How far are we from solving the 2D & 3D face alignment
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from vultus.landmarks.crops import DEVELOPMENT, TRAIN
+from vultus.landmarks.fan.aligned import AlignedLearner, Points, aligned_data, aligned_figures
 from vultus.landmarks.fan.faces import Faces, joined, load_faces, render_faces
 from vultus.landmarks.fan.learners import (
     FaceData,
@@ -35,13 +38,17 @@ class FanAlignment:
     settings = FanSettings
 
     @staticmethod
-    def build(config: FanSettings) -> FanLearner:
+    def build(config: FanSettings) -> FanLearner | AlignedLearner:
         """Return the network of the task."""
+        if config.aligned is not None:
+            return AlignedLearner(config)
         return FanLearner(config)
 
     @staticmethod
     def data(config: FanSettings, seed: int) -> Data:
         """Return views of the faces that have the points of the task, and development faces."""
+        if config.aligned is not None:
+            return aligned_data(config, config.aligned, seed)
         faces = wanted(load(config.data, seed), config)
         train = faces.take(faces.split == TRAIN)
         views = FaceViews(train, config.data.size, config.data.views, config.data.reference)
@@ -49,16 +56,26 @@ class FanAlignment:
         return Data({"faces": stream}, faces.take(faces.split == DEVELOPMENT))
 
     @staticmethod
-    def evaluate(learner: FanLearner, development: Faces) -> dict[str, float]:
-        """Return NME by the box's size and AUC up to 7 %, all and by yaw; or errors of depth."""
+    def evaluate(learner: FanLearner | AlignedLearner, development: Any) -> dict[str, float]:
+        """Return NME by the box's size and AUC up to 7 %, all and by yaw; or errors of depth.
+
+        Of aligned crops: NME by the outer eye corners, and failures.
+        """
+        if isinstance(learner, AlignedLearner):
+            return aligned_figures(learner, development)
         if learner.config.task == "depth":
             return depth_figures(learner.estimator(), development)
         errors = align_errors(learner.aligner(), development)
         return error_figures(errors, development.yaw)
 
     @staticmethod
-    def export(learner: FanLearner) -> dict[str, Export]:
-        """Return the network: crop, or crop with 68 maps, in; the last heat maps, or depth, out."""
+    def export(learner: FanLearner | AlignedLearner) -> dict[str, Export]:
+        """Return the network: crop, or crop with 68 maps, in; the last heat maps, or depth, out.
+
+        Of aligned crops: points in crop pixels out.
+        """
+        if isinstance(learner, AlignedLearner):
+            return {"align": _aligned_export(learner)}
         config = learner.config
         data, depth = config.data, config.task == "depth"
         channels = 3 if config.task == "align" else 71
@@ -80,6 +97,19 @@ class FanAlignment:
         example = example.to(next(learner.parameters()).device)
         outputs = ("depth",) if depth else ("maps",)
         return {config.task: Export(module, example, outputs, manifest, about)}
+
+
+def _aligned_export(learner: AlignedLearner) -> Export:
+    size = learner.config.data.size
+    example = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(37)) / 2
+    manifest = {
+        "task": "landmarks",
+        "template": f"landmarks{size}",
+        "input": {"mean": [127.5], "std": [127.5]},
+    }
+    about = {"system": "fan-alignment", "task": "align", "convention": learner.config.convention}
+    device = next(learner.parameters()).device
+    return Export(Points(learner.net), example.to(device), ("points",), manifest, about)
 
 
 class Shipped(nn.Module):

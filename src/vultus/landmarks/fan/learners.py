@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vultus.geometry import transform_points
+from vultus.landmarks.fan.aligned import Aligned
 from vultus.landmarks.fan.aligner import Aligner, DepthEstimator, guided
 from vultus.landmarks.fan.faces import Convention, Faces
 from vultus.landmarks.fan.heatmaps import gaussian_maps, to_map
@@ -106,6 +107,10 @@ class FanSettings:
         Deviation of the guiding maps in crop pixels.
     snap
         Centre the targets on whole pixels, as the released code does.
+    aligned
+        In place of the crop of a box, of ``align``: crops aligned by points, whose maps are
+        distributions (see :mod:`~vultus.landmarks.fan.aligned`). The files are then those of
+        ``python -m vultus.landmarks renders``, ``photos`` and ``labelled``.
     """
 
     data: FaceData
@@ -117,6 +122,7 @@ class FanSettings:
     sigma: float = 1.0
     guide: float = 2.0
     snap: bool = False
+    aligned: Aligned | None = None
 
     def __post_init__(self) -> None:
         if self.batch < 1 or not self.sigma > 0 or not self.guide > 0:
@@ -129,6 +135,12 @@ class FanSettings:
             )
         if self.task == "lift" and self.convention != "projected":
             raise ValueError("lifting gives projected points")
+        if self.aligned is not None:
+            if self.task != "align":
+                raise ValueError("aligned crops are for task align")
+            shares = self.aligned.shares
+            if shares is not None and len(shares) != len(self.data.files):
+                raise ValueError("give one share per file")
 
 
 class FanLearner(Learner):

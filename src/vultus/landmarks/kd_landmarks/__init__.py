@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from vultus.landmarks.crops import (
@@ -30,7 +29,7 @@ from vultus.landmarks.kd_landmarks.networks import Shipped
 from vultus.landmarks.kd_landmarks.shapes import ShapeModel, fit_shapes
 from vultus.landmarks.prepare import render_crops
 from vultus.nets.learning import Data, Export
-from vultus.nets.streams import Shuffled, Strata, Stream
+from vultus.nets.streams import Shuffled, Strata, Stream, mixed
 from vultus.registry import system
 
 #: Views that a shape model is fitted on.
@@ -62,7 +61,8 @@ class KDLandmarks:
             examples = PointExamples(examples.crops, config.data.augmentation, shapes)
         sampler: Shuffled | Strata = Shuffled(len(examples), config.batch, seed)
         if config.data.shares is not None:
-            sampler = _mixed(train, config.data.shares, config.batch, seed)
+            sizes = [len(part) for part in train]
+            sampler = mixed(sizes, config.data.shares, config.batch, seed)
         scored = [part for part in development if len(part)]
         soft = shapes if config.stage == "tolerant" else None
         return Data({"faces": Stream(examples, sampler)}, (scored, soft))
@@ -115,12 +115,3 @@ def shape_model(examples: PointExamples, config: KDSettings, seed: int) -> Shape
     if config.shapes is not None:
         model.save(Path(config.shapes))
     return model
-
-
-def _mixed(parts: list[PointCrops], shares: tuple[float, ...], batch: int, seed: int) -> Strata:
-    total = sum(shares)
-    counts = [round(batch * share / total) for share in shares]
-    counts[0] += batch - sum(counts)
-    starts = np.cumsum([0, *(len(p) for p in parts)])
-    groups = [np.arange(a, b) for a, b, n in zip(starts[:-1], starts[1:], counts, strict=True) if n]
-    return Strata(groups, [n for n in counts if n], seed)

@@ -1,0 +1,173 @@
+"""Hourglasses on crops that are aligned by points, read by the mean place of their maps.
+
+Ours, not the paper's: a face whose points are known roughly is turned upright, centred and scaled
+by them before the hourglasses see it, and every map is a distribution over places, whose mean is
+the point. The export gives points, so that it is used like any other landmark network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vultus.geometry import FloatArray, UInt8Array
+from vultus.landmarks.crops import DEVELOPMENT, TRAIN, PointCrops, joined, load_points
+from vultus.landmarks.fan.heatmaps import gaussian_maps, to_map
+from vultus.landmarks.fan.networks import Fan
+from vultus.landmarks.kd_landmarks.augmentation import Augmentation, PointExamples
+from vultus.landmarks.prepare import render_crops
+from vultus.measure.landmarks import nme
+from vultus.nets.backbones import to_input
+from vultus.nets.learning import MAIN, Data, Learner, Losses, Progress
+from vultus.nets.streams import Shuffled, Stream, mixed
+from vultus.settings import settings
+
+if TYPE_CHECKING:
+    from vultus.landmarks.fan.learners import FaceData, FanSettings
+
+_CHUNK = 64
+
+
+@settings
+class Aligned:
+    """How aligned crops are drawn.
+
+    Parameters
+    ----------
+    shares
+        Of each batch, by file; by their number of crops if not given.
+    views
+        How far training views depart from the aligned crop.
+    """
+
+    shares: tuple[float, ...] | None = None
+    views: Augmentation = field(default_factory=Augmentation)
+
+
+class AlignedLearner(Learner):
+    """Hourglasses whose maps are distributions."""
+
+    def __init__(self, config: FanSettings) -> None:
+        super().__init__()
+        self.config = config
+        self.net = Fan(config.network)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def losses(self, batch: Mapping[str, Any], progress: Progress, player: str = MAIN) -> Losses:
+        """Return the losses of every stack on views of faces."""
+        faces, config = batch["faces"], self.config
+        x = to_input(faces["image"]).contiguous(memory_format=torch.channels_last)
+        return place_losses(
+            self.net(x), faces["points"], faces["weight"], config.data.size, config.sigma
+        )
+
+    @torch.no_grad()
+    def predict(self, images: UInt8Array) -> FloatArray:
+        """Return points (N, 68, 2) in pixels of uint8 RGB crops (N, S, S, 3)."""
+        self.net.eval()
+        network, device = Points(self.net), next(self.parameters()).device
+        parts = [
+            network(to_input(torch.from_numpy(images[i : i + _CHUNK].copy()).to(device)))
+            for i in range(0, len(images), _CHUNK)
+        ]
+        return np.asarray(torch.cat(parts).float().cpu().numpy(), np.float32)
+
+
+class Points(nn.Module):
+    """The network as it is exported: the points of the last stack, in crop pixels."""
+
+    def __init__(self, network: Fan) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return points (N, 68, 2), 0 the centre of the first pixel."""
+        maps = self.network(x)[-1]
+        stride = x.shape[-1] / maps.shape[-1]
+        return (mean_places(maps) + 0.5) * stride - 0.5
+
+
+def mean_places(maps: Tensor) -> Tensor:
+    """Return the mean places (N, K, 2), x and y in map pixels, of logits (N, K, M, M).
+
+    The soft argmax of Sun et al., "Integral human pose regression" (ECCV 2018).
+    """
+    side = maps.shape[-1]
+    chances = functional.softmax(maps.float().flatten(2), -1).unflatten(-1, (side, side))
+    places = torch.arange(side, device=maps.device, dtype=torch.float32)
+    return torch.stack([chances.sum(2) @ places, chances.sum(3) @ places], -1)
+
+
+def place_losses(
+    stacks: list[Tensor], points: Tensor, weight: Tensor, size: int, sigma: float
+) -> Losses:
+    """Return, for every stack, two terms that are least at the true points.
+
+    ``maps``: cross-entropy between the map, as a distribution over places, and a Gaussian around
+    the point; points outside the crop have none. ``points``: distance of the mean place from the
+    point, in map pixels.
+
+    Parameters
+    ----------
+    stacks
+        Logits (N, 68, M, M) of each.
+    points, weight
+        (N, 68, 2) crop pixels, and (N, 68) trust in each.
+    size, sigma
+        Side of the crop in pixels; deviation of the Gaussians in map pixels.
+    """
+    side = stacks[0].shape[-1]
+    truth = to_map(points, size, side)
+    inside = ((truth > -0.5) & (truth < side - 0.5)).all(-1)
+    target = gaussian_maps(truth, side, sigma).flatten(2)
+    target = target / target.sum(-1, keepdim=True).clamp(min=1e-6)
+    shown, total = weight * inside, weight.sum().clamp(min=1e-6)
+    terms = {}
+    for i, maps in enumerate(stacks):
+        surprise = -(target * functional.log_softmax(maps.float().flatten(2), -1)).sum(-1)
+        off = ((mean_places(maps) - truth).square().sum(-1) + 1e-6).sqrt()
+        terms[f"maps_{i}"] = (surprise * shown).sum() / total
+        terms[f"points_{i}"] = (off * weight).sum() / total
+    return Losses(terms)
+
+
+def load_crops(data: FaceData, seed: int) -> list[PointCrops]:
+    """Return the aligned crops of each file, or rendered ones, at the size of the network."""
+    if data.renders is not None:
+        plan = data.renders
+        count = plan.train + plan.development
+        share = plan.development / count
+        return [render_crops(plan.head, count, seed, field=data.size, development=share)]
+    return [load_points(file).resized(data.size) for file in data.files]
+
+
+def aligned_data(config: FanSettings, aligned: Aligned, seed: int) -> Data:
+    """Return views of aligned crops, and plain development crops by file."""
+    files = load_crops(config.data, seed)
+    train = [part.take(part.split == TRAIN) for part in files]
+    development = [part.take(part.split == DEVELOPMENT) for part in files]
+    examples = PointExamples(joined(train), aligned.views)
+    if aligned.shares is None:
+        stream = Stream(examples, Shuffled(len(examples), config.batch, seed))
+    else:
+        sizes = [len(part) for part in train]
+        stream = Stream(examples, mixed(sizes, aligned.shares, config.batch, seed))
+    return Data({"faces": stream}, [part for part in development if len(part)])
+
+
+def aligned_figures(learner: AlignedLearner, development: list[PointCrops]) -> dict[str, float]:
+    """Return NME by the outer eye corners and the share above 10 %, of each file and the last."""
+    found: dict[str, float] = {}
+    for number, crops in enumerate(development):
+        images, truth = crops.plain()
+        lengths = np.linalg.norm(truth[:, 36] - truth[:, 45], axis=1)
+        errors = nme(learner.predict(images), truth, np.maximum(lengths, 1.0))
+        values = {"nme": float(errors.mean()), "failure_rate": float((errors > 0.1).mean())}
+        found |= {f"{name}_{number}": value for name, value in values.items()} | values
+    return found
