@@ -16,7 +16,9 @@ from vultus.detection.mos.decoding import MEAN
 from vultus.detection.mos.losses import Uncertainty, task_losses
 from vultus.detection.mos.networks import MosNet, MosNetwork, Outputs
 from vultus.detection.mos.sampling import PLAIN, Choice, Feedback, region
+from vultus.errors import TrainingError
 from vultus.nets.learning import MAIN, Learner, Losses, ParameterGroup, Progress
+from vultus.nets.starts import network_weights
 from vultus.settings import settings
 
 #: Score from which an anchor without a face counts as a false detection, and how many of one
@@ -44,6 +46,10 @@ class MosSettings:
         Factor on the learning rate of the convolutions that place deformable taps.
     export_size
         Height and width of the exported network's input; the picture's size if not given.
+    start
+        A run, checkpoint or file of a network of the same widths: its trunk, pyramid and context
+        modules are what training starts from, as from weights learned on ImageNet in the paper;
+        stitching units and heads are new.
     """
 
     network: MosNetwork = field(default_factory=MosNetwork)
@@ -55,6 +61,7 @@ class MosSettings:
     alpha: float = 0.005
     offset_rate: float = 0.1
     export_size: tuple[int, int] | None = None
+    start: str | None = None
 
     def __post_init__(self) -> None:
         if self.batch < 1 or self.negatives < 1 or self.alpha < 0 or self.offset_rate <= 0:
@@ -91,6 +98,8 @@ class MosLearner(Learner):
 
     def losses(self, batch: Mapping[str, Any], progress: Progress, player: str = MAIN) -> Losses:
         """Return the weighted losses of the tasks, and what the sampler learns from them."""
+        if progress.step == 0 and self.config.start is not None:
+            load_features(self.net, self.config.start)
         shown = batch["canvases"]
         outputs: Outputs = self.net(network_input(shown["image"]))
         found = task_losses(outputs, shown, ratio=self.config.negatives, alpha=self.config.alpha)
@@ -131,6 +140,24 @@ class MosLearner(Learner):
             if (box[2:] - box[:2]).min() >= 1:
                 regions.append(region(choice.canvas, box, size).packed())
         return regions
+
+
+def load_features(net: MosNet, path: str) -> None:
+    """Load what lies below the heads from a trained network; its heads may be others.
+
+    Raises
+    ------
+    ConfigError
+        If there is no checkpoint.
+    TrainingError
+        If trunk, pyramid or context modules are of another size.
+    """
+    weights = {k: v for k, v in network_weights(path).items() if not k.startswith("heads.")}
+    heads = {k: v for k, v in net.state_dict().items() if k.startswith("heads.")}
+    try:
+        net.load_state_dict(weights | heads)
+    except RuntimeError as error:
+        raise TrainingError(f"{path}: does not fit the network: {error}") from error
 
 
 def network_input(images: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vultus.errors import ConfigError, TrainingError
+from vultus.errors import TrainingError
 from vultus.geometry import UInt8Array
 from vultus.landmarks.crops import PointCrops
 from vultus.landmarks.kd_landmarks.augmentation import Augmentation
@@ -33,6 +32,7 @@ from vultus.landmarks.kd_landmarks.networks import (
 from vultus.measure.landmarks import nme
 from vultus.nets.backbones import to_input
 from vultus.nets.learning import MAIN, Learner, Losses, ParameterGroup, Progress
+from vultus.nets.starts import network_weights
 from vultus.settings import settings
 
 Stage = Literal["tough", "tolerant", "student", "all"]
@@ -314,31 +314,10 @@ def load_network(network: nn.Module, path: str) -> None:
     TrainingError
         If it holds another network.
     """
-    from safetensors.torch import load_file
-
-    weights: dict[str, Tensor] = {}
-    for file in _files(Path(path)):
-        weights |= load_file(file)
-    own = {k.removeprefix("net."): v for k, v in weights.items() if k.startswith("net.")}
     try:
-        network.load_state_dict(own or weights, strict=True)
+        network.load_state_dict(network_weights(path), strict=True)
     except RuntimeError as error:
         raise TrainingError(f"{path}: does not fit the network: {error}") from error
-
-
-def _files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    result = path / "result.json"
-    if result.is_file():
-        import json
-
-        path = path / str(json.loads(result.read_text(encoding="utf-8"))["checkpoint"])
-    found = [path / name for name in ("model.safetensors", "average.safetensors")]
-    found = [file for file in found if file.is_file()]
-    if not found:
-        raise ConfigError(f"{path}: holds no trained network of kd-landmarks")
-    return found
 
 
 @torch.no_grad()
