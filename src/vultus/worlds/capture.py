@@ -19,6 +19,9 @@ FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
 Range = tuple[float, float]
 
+#: Levels of a sensor's converter, of which a quarter lies below the white of the picture.
+MOSAIC_LEVELS = 65535.0
+
 
 @dataclass(frozen=True, slots=True)
 class CaptureDomain:
@@ -164,7 +167,9 @@ DOMAINS: dict[str, CaptureDomain] = {
 }
 
 
-def capture(radiance: FloatArray, state: CameraState, rng: np.random.Generator) -> UInt8Array:
+def capture(
+    radiance: FloatArray, state: CameraState, rng: np.random.Generator, *, mosaic: bool = False
+) -> UInt8Array:
     """Take a picture of linear light.
 
     Parameters
@@ -175,6 +180,9 @@ def capture(radiance: FloatArray, state: CameraState, rng: np.random.Generator) 
         The camera, from :meth:`CaptureDomain.sample`.
     rng
         Source of noise.
+    mosaic
+        Whether the sensor sees one colour per pixel, in the pattern of Bayer, and the others are
+        interpolated: noise gets grain, and fine grids get false colours.
 
     Returns
     -------
@@ -193,6 +201,8 @@ def capture(radiance: FloatArray, state: CameraState, rng: np.random.Generator) 
     noise = state.read_noise**2 + state.shot_noise**2 * np.clip(signal, 0, 4)
     noise = noise / state.light
     signal = signal + np.sqrt(noise) * rng.standard_normal(signal.shape).astype(np.float32)
+    if mosaic:
+        signal = _demosaicked(signal)
     signal *= np.exp(np.array([state.warmth / 2, state.tint, -state.warmth / 2], np.float32))
     encoded = srgb(_shoulder(signal))
     encoded = _rendered(encoded, state)
@@ -200,9 +210,22 @@ def capture(radiance: FloatArray, state: CameraState, rng: np.random.Generator) 
     return compressed(_rescaled(out, state.scale), round(state.jpeg))
 
 
-def recapture(picture: UInt8Array, state: CameraState, rng: np.random.Generator) -> UInt8Array:
+def recapture(
+    picture: UInt8Array, state: CameraState, rng: np.random.Generator, *, mosaic: bool = False
+) -> UInt8Array:
     """Take a picture, uint8 (H, W, 3), again as if its pixels were the scene."""
-    return capture(linear(picture.astype(np.float32) / 255), state, rng)
+    return capture(linear(picture.astype(np.float32) / 255), state, rng, mosaic=mosaic)
+
+
+def _demosaicked(signal: FloatArray) -> FloatArray:
+    """Keep one colour per pixel and interpolate the two others, as a sensor with filters does."""
+    levels = np.clip(signal * (MOSAIC_LEVELS / 4), 0, MOSAIC_LEVELS).astype(np.uint16)
+    raw = np.empty(levels.shape[:2], np.uint16)
+    for row, column, channel in ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2)):
+        raw[row::2, column::2] = levels[row::2, column::2, channel]
+    # OpenCV names the pattern by its second row: red at the top left is its "BG".
+    colour = cv2.cvtColor(raw, cv2.COLOR_BayerBG2RGB)
+    return np.asarray(colour.astype(np.float32) * (4 / MOSAIC_LEVELS), np.float32)
 
 
 def _shoulder(signal: FloatArray) -> FloatArray:

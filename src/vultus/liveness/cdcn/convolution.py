@@ -39,6 +39,35 @@ def fused_kernel(weight: Tensor, theta: float) -> Tensor:
     return (wide - theta * total * centre).to(weight.dtype)
 
 
+def difference_kernel(kernel: Tensor, theta: float) -> Tensor:
+    """Return the weight whose :func:`fused_kernel` is a given kernel: its inverse, for theta < 1.
+
+    Every plain convolution is a central difference convolution of other weights, so that a
+    trained network can be turned into one without changing what it computes; what changes is
+    which way training moves it.
+
+    Parameters
+    ----------
+    kernel
+        (O, I, K, K), K odd.
+    theta
+        Share of the difference term in [0, 1).
+
+    Raises
+    ------
+    ConfigError
+        If theta is 1: a kernel that does not sum to zero then has no such weight.
+    """
+    if not 0 <= theta < 1:
+        raise ConfigError(f"a plain kernel needs theta in [0, 1), got {theta}")
+    middle = kernel.shape[-1] // 2
+    weight = kernel.clone()
+    centre = kernel[..., middle, middle]
+    around = kernel.sum((2, 3)) - centre
+    weight[..., middle, middle] = (centre + theta * around) / (1 - theta)
+    return weight
+
+
 def central_difference_conv2d(
     x: Tensor,
     weight: Tensor,
