@@ -41,7 +41,7 @@ def _template(name: str, size: int, points: Sequence[tuple[float, float]]) -> Te
 
 
 #: ``arcface112``: the usual 112x112 recognition crop (InsightFace convention).
-#: ``landmarks96``, ``landmarks128``: the whole face with a margin, for 68 points.
+#: ``landmarks96``: the whole face with a margin, for 68 points.
 #: ``dlib150``: the mean place of five keypoints in dlib's 150x150 face chip (padding 0.25).
 #: ``retail128``: what face-reidentification-retail-0095 wants, from its page in the Open Model Zoo.
 TEMPLATES: Mapping[str, Template] = {
@@ -62,17 +62,6 @@ TEMPLATES: Mapping[str, Template] = {
             "landmarks96",
             96,
             [(32.5, 26.0), (62.5, 26.0), (47.5, 43.2), (35.0, 60.6), (60.0, 60.6)],
-        ),
-        _template(
-            "landmarks128",
-            128,
-            [
-                (43.5, 34.8333),
-                (83.5, 34.8333),
-                (63.5, 57.7667),
-                (46.8333, 80.9667),
-                (80.1667, 80.9667),
-            ],
         ),
         _template(
             "dlib150",

@@ -76,10 +76,9 @@ def labelled(
     out: Out,
     sets: Annotated[str, typer.Option(help="Sets to take, with commas between.")],
     teacher: Annotated[Path | None, typer.Option(help="Also write its meshes.")] = None,
-    field: Annotated[int, typer.Option(help="Side of the aligned part: 96 or 128.")] = 96,
 ) -> None:
     """Cut annotated faces."""
-    crops = prepare.labelled_crops(root, sets.split(","), field=field)
+    crops = prepare.labelled_crops(root, sets.split(","))
     save_points(out, crops)
     if teacher is not None:
         boxes = np.concatenate([crops.points.min(1), crops.points.max(1)], 1)

@@ -168,13 +168,10 @@ def _carried(before: FloatArray, after: FloatArray, mesh: FloatArray) -> FloatAr
     return transform_points(similarity_transform(before, after), mesh)
 
 
-def labelled_crops(
-    root: Path, sets: Sequence[str], seed: int = 0, *, field: int = 96
-) -> PointCrops:
+def labelled_crops(root: Path, sets: Sequence[str], seed: int = 0) -> PointCrops:
     """Return the crops of annotated sets (see ``datasets.points.read_landmark_table``).
 
-    A share of each set, drawn with the seed, is development. ``field`` is the side of the aligned
-    part, of which there is a template.
+    A share of each set, drawn with the seed, is development.
     """
     from vultus.datasets.points import read_landmark_table
 
@@ -186,8 +183,7 @@ def labelled_crops(
     for split, wanted in ((TRAIN, False), (DEVELOPMENT, True)):
         chosen = [r for r, k in zip(records, kept, strict=True) if k == wanted]
         faces = ((open_image(r.path), r.labels["landmarks"]) for r in chosen)
-        layout = f"landmarks{field}"
-        parts.append(cut(faces, LABELLED, split=split, layout=layout, margin=field // 4))
+        parts.append(cut(faces, LABELLED, split=split))
     return joined(parts)
 
 

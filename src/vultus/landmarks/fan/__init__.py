@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vultus.landmarks.crops import DEVELOPMENT, TRAIN
+from vultus.landmarks.crops import DEVELOPMENT, TEMPLATE, TRAIN
 from vultus.landmarks.fan.aligned import AlignedLearner, Points, aligned_data, aligned_figures
 from vultus.landmarks.fan.faces import Faces, joined, load_faces, render_faces
 from vultus.landmarks.fan.learners import (
@@ -104,7 +104,7 @@ def _aligned_export(learner: AlignedLearner) -> Export:
     example = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(37)) / 2
     manifest = {
         "task": "landmarks",
-        "template": f"landmarks{size}",
+        "template": TEMPLATE if size == 96 else f"{TEMPLATE} at {size} pixels",
         "input": {"mean": [127.5], "std": [127.5]},
     }
     about = {"system": "fan-alignment", "task": "align", "convention": learner.config.convention}

@@ -88,7 +88,7 @@ class Points(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return points (N, 68, 2), 0 the centre of the first pixel."""
-        maps = self.network(x)[-1]
+        maps: Tensor = self.network(x)[-1]
         stride = x.shape[-1] / maps.shape[-1]
         return (mean_places(maps) + 0.5) * stride - 0.5
 
@@ -99,7 +99,7 @@ def mean_places(maps: Tensor) -> Tensor:
     The soft argmax of Sun et al., "Integral human pose regression" (ECCV 2018).
     """
     side = maps.shape[-1]
-    chances = functional.softmax(maps.float().flatten(2), -1).unflatten(-1, (side, side))
+    chances = functional.softmax(maps.float().flatten(2), -1).reshape(maps.shape)
     places = torch.arange(side, device=maps.device, dtype=torch.float32)
     return torch.stack([chances.sum(2) @ places, chances.sum(3) @ places], -1)
 
