@@ -16,10 +16,10 @@ from vultus.detection.mos.learner import MosLearner, network_input  # noqa: E402
 from vultus.detection.mos.networks import Shipped  # noqa: E402
 from vultus.detection.mos.sampling import Choice  # noqa: E402
 from vultus.detection.mos.system import Mos  # noqa: E402
-from vultus.errors import WeightsError  # noqa: E402
+from vultus.errors import ConfigError, TrainingError, WeightsError  # noqa: E402
 from vultus.nets.learning import Progress  # noqa: E402
 from vultus.nets.streams import Stream  # noqa: E402
-from vultus.training import export, load_recipe, train  # noqa: E402
+from vultus.training import export, load_checkpoint, load_recipe, train  # noqa: E402
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 LIGHT = RECIPES / "mos" / "light.yaml"
@@ -168,3 +168,33 @@ def test_shipped_network_is_small() -> None:
     net = Mos.build(loaded.config).net
     assert 4 * sum(p.numel() for p in net.parameters()) < 1.6e6
     assert len(decode_boxes(np.zeros((4200, 4), np.float32), anchors(320, 320))) == 4200
+
+
+def started(run: Path, **overrides: object) -> MosLearner:
+    """Return a learner after the losses of its first step."""
+    changes = {"config.start": str(run)} | overrides
+    loaded = load_recipe(LIGHT, changes, debug=True)
+    torch.manual_seed(5)
+    learner = Mos.build(loaded.config)
+    stream = Mos.data(loaded.config, 0).streams["canvases"]
+    # In evaluation mode, normalisation keeps the statistics that were loaded.
+    learner.eval()
+    learner.losses(example_batch(stream, 0), Progress(0, 3))
+    return learner
+
+
+def test_training_starts_from_the_features_of_a_run_with_new_heads(run: Path) -> None:
+    old = load_checkpoint(max((run / "checkpoints").iterdir()))[1].net.state_dict()
+    new = started(run, **{"config.network.pose": False}).net.state_dict()
+    below = [name for name in new if not name.startswith("heads.")]
+    assert below
+    assert all(torch.equal(new[name], old[name]) for name in below)
+    heads = "heads.0.features.0.weight"
+    assert not torch.equal(new[heads], old[heads])
+
+
+def test_a_start_of_another_size_is_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="does not fit the network"):
+        started(run, **{"config.network.channels": 12})
+    with pytest.raises(ConfigError, match="holds no trained network"):
+        started(tmp_path)
