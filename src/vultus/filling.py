@@ -113,15 +113,16 @@ def expression(resources: Resources) -> Predict:
 
 
 def liveness(resources: Resources) -> Predict:
-    """Return the predictor of liveness; it looks at the square around the box."""
-    from vultus.liveness.masks import EXPANSION
+    """Return the predictor of liveness; it looks at the picture around the box."""
     from vultus.liveness.predictor import DEFAULT, LivenessPredictor
 
     name = resources.network("liveness", DEFAULT)
     predictor = LivenessPredictor(name, resources.provider, resources.threads)
 
     def predict(batch: FaceBatch) -> list[dict[str, Any]]:
-        return [a.to_dict() for a in predictor.decide(batch.boxes(EXPANSION, predictor.size))]
+        crops = batch.by_picture(lambda i, faces: predictor.crop(i, [f.box for f in faces]))
+        empty = np.empty((0, predictor.size, predictor.size, 3), np.uint8)
+        return [a.to_dict() for a in predictor.decide(np.concatenate([empty, *crops]))]
 
     return predict
 

@@ -139,7 +139,13 @@ def presentations(
     part: Annotated[
         str, typer.Option(help="learn: training and development people; test: others.")
     ] = "learn",
-    size: Annotated[int, typer.Option(min=24, help="Side of the crops in pixels.")] = 96,
+    view: Annotated[
+        str, typer.Option(help="box: 1.3 times the box; window: 2.7 times, inside the picture.")
+    ] = "box",
+    size: Annotated[
+        int | None,
+        typer.Option(min=24, help="Side of the crops in pixels; 96, or 80 for windows."),
+    ] = None,
     people: Annotated[int, typer.Option(min=4, help="Rendered people to train on.")] = 120,
     limit: Annotated[int, typer.Option(min=4, help="Photographs of each set to train on.")] = 250,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
@@ -154,16 +160,20 @@ def presentations(
     from vultus.datasets.catalogue import read
     from vultus.detection import Detector
     from vultus.evaluation.presentations import presentations as drawn
+    from vultus.evaluation.wide_presentations import wide_presentations
     from vultus.liveness.cdcn.presentations import save_presentations
 
     if part not in ("learn", "test"):
         fail(f"--part must be learn or test, not {part!r}")
+    if view not in ("box", "window"):
+        fail(f"--view must be box or window, not {view!r}")
     sets = [read(key, root) for key in keys]
-    found = drawn(
+    draw = wide_presentations if view == "window" else drawn
+    found = draw(
         "learn" if part == "learn" else "test",
         sets,
         Detector(threads=threads),
-        size=size,
+        size=size or (80 if view == "window" else 96),
         people=people,
         limit=limit,
         seed=seed,

@@ -18,10 +18,9 @@ from vultus.detection import Detector, central
 from vultus.errors import DatasetError
 from vultus.evaluation.report import Report
 from vultus.faces import Face
-from vultus.geometry import UInt8Array, crop_boxes
+from vultus.geometry import UInt8Array
 from vultus.images import open_image
 from vultus.liveness.cdcn.presentations import PadCrops
-from vultus.liveness.masks import EXPANSION
 from vultus.liveness.predictor import LivenessPredictor
 from vultus.measure import Estimate
 from vultus.measure.bootstrap import Resampling
@@ -196,11 +195,10 @@ def evaluate_pictures(
 
 
 def crop_scorer(predictor: LivenessPredictor) -> Scorer:
-    """Return the score of the package's own networks: of the square around the box."""
+    """Return the score of the package's own networks: of the crop that they want."""
 
     def score(image: UInt8Array, face: Face) -> float:
-        crop = crop_boxes(image, face.box[None], EXPANSION, predictor.size)
-        return float(predictor.predict(crop)[0])
+        return float(predictor.predict(predictor.crop(image, face.box[None]))[0])
 
     return score
 

@@ -12,7 +12,6 @@ import typer
 from vultus.errors import VultusError
 from vultus.geometry import crop_boxes
 from vultus.images import open_image
-from vultus.liveness.masks import EXPANSION
 from vultus.liveness.predictor import LivenessPredictor, LivenessSpec
 
 
@@ -21,16 +20,18 @@ def main(
     pictures: Annotated[list[Path], typer.Argument(help="Pictures with one face each.")],
     box: Annotated[
         tuple[float, float, float, float] | None,
-        typer.Option(help="x1 y1 x2 y2 of the face; else the picture is a box1.3 crop."),
+        typer.Option(help="x1 y1 x2 y2 of the face; else the picture is the crop itself."),
     ] = None,
 ) -> None:
     """Print a liveness score per picture, tab, path; higher looks more like bona fide."""
     predictor = LivenessPredictor(LivenessSpec.from_export(network))
     for path in pictures:
         image = open_image(path)
-        whole = (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
-        factor = EXPANSION if box else 1.0
-        crop = crop_boxes(image, np.array([box or whole]), factor, predictor.size)
+        if box:
+            crop = predictor.crop(image, np.array([box]))
+        else:
+            whole = np.array([[0.0, 0.0, image.shape[1], image.shape[0]]])
+            crop = crop_boxes(image, whole, 1.0, predictor.size)
         typer.echo(f"{predictor.predict(crop)[0]:.6f}\t{path}")
 
 

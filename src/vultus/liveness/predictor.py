@@ -16,14 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 from vultus.errors import VultusError, WeightsError
 from vultus.liveness.masks import ellipse_mask
 from vultus.liveness.scoring import clip_scores, frame_scores
+from vultus.liveness.windows import BOX, TEMPLATES, crop_faces
 from vultus.runtime import CropNetwork, Preprocessing, Store
 from vultus.runtime.crops import CropFile
 
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
-
-#: Crop that a map network wants: the detector's box, squared and enlarged by 1.3.
-TEMPLATE = "box1.3"
 
 #: The network used where none is named.
 DEFAULT = "cdcn-light"
@@ -51,11 +49,14 @@ class LivenessSpec:
         higher where the face is alive.
     input
         How crops are prepared.
+    template
+        Crop that it wants, one of :data:`~vultus.liveness.windows.TEMPLATES`.
     """
 
     id: str
     model: Path
     input: Preprocessing
+    template: str = BOX
 
     @classmethod
     def from_manifest(
@@ -74,10 +75,11 @@ class LivenessSpec:
         """
         store = Store(offline=offline, allow_licenses=allow_licenses)
         weight = store.weight(weight_id)
-        if weight.task != "liveness" or weight.template != TEMPLATE or weight.input is None:
+        template = weight.template
+        if weight.task != "liveness" or template not in TEMPLATES or weight.input is None:
             known = sorted(w.id for w in store.weights.values() if w.task == "liveness")
             raise WeightsError(f"{weight_id} is no liveness network; known: {', '.join(known)}")
-        return cls(weight.id, store.resolve(weight_id), weight.input)
+        return cls(weight.id, store.resolve(weight_id), weight.input, template)
 
     @classmethod
     def from_export(cls, model: Path | str) -> LivenessSpec:
@@ -104,16 +106,17 @@ class LivenessSpec:
             ) from error
         nothing: dict[str, Any] = {}
         weight_id, fields = next(iter(tables.items()), ("", nothing))
-        if fields.get("task") != "liveness" or fields.get("template") != TEMPLATE:
+        template = fields.get("template")
+        if fields.get("task") != "liveness" or template not in TEMPLATES:
             raise WeightsError(
-                f"{entry}: does not describe a liveness network for {TEMPLATE} crops"
+                f"{entry}: does not describe a liveness network for {' or '.join(TEMPLATES)} crops"
             )
         if fields.get("sha256") != digest:
             raise WeightsError(f"{file}: is not the network that {entry.name} describes")
         wanted = dict(fields["input"])
         for name in ("mean", "std"):
             wanted[name] = tuple(wanted[name])
-        return cls(weight_id, file, Preprocessing(**wanted))
+        return cls(weight_id, file, Preprocessing(**wanted), template)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +172,7 @@ class LivenessPredictor:
     name : str
         Identifier of the network.
     template : str
-        Crop that it wants, :data:`TEMPLATE`.
+        Crop that it wants, one of :data:`~vultus.liveness.windows.TEMPLATES`.
     size : int
         Side of the crops.
 
@@ -178,8 +181,6 @@ class LivenessPredictor:
     WeightsError
         If the network cannot be had, or does not fit its specification.
     """
-
-    template = TEMPLATE
 
     def __init__(
         self,
@@ -194,12 +195,16 @@ class LivenessPredictor:
         spec = network
         if isinstance(spec, str):
             spec = LivenessSpec.from_manifest(spec, allow_licenses=allow_licenses, offline=offline)
-        self.spec, self.name = spec, spec.id
+        self.spec, self.name, self.template = spec, spec.id, spec.template
         self.threshold = THRESHOLDS.get(spec.id) if threshold is None else threshold
-        file = CropFile(spec.id, spec.model, TEMPLATE, spec.input)
+        file = CropFile(spec.id, spec.model, spec.template, spec.input)
         self._network = CropNetwork(file, "liveness", provider=provider, threads=threads)
         self.size = self._network.size
         self._face = ellipse_mask(self.size)
+
+    def crop(self, image: UInt8Array, boxes: ArrayLike) -> UInt8Array:
+        """Return the crops of faces, uint8 RGB (N, S, S, 3), of xyxy boxes (N, 4) in a picture."""
+        return crop_faces(image, boxes, self.template, self.size)
 
     def predict(self, crops: UInt8Array, masks: ArrayLike | None = None) -> FloatArray:
         """Return scores, float32 (N,), higher for what looks more like bona fide.
@@ -207,11 +212,11 @@ class LivenessPredictor:
         Parameters
         ----------
         crops
-            uint8 RGB (N, S, S, 3): boxes enlarged by 1.3, see
-            :func:`vultus.geometry.crop_boxes`; S is :attr:`size`.
+            uint8 RGB (N, S, S, 3), see :meth:`crop`; S is :attr:`size`.
         masks
             bool (N, H, W), where the face lies in each crop; the ellipse in the box by default.
-            Use the same kind of mask as where the threshold was chosen.
+            Use the same kind of mask as where the threshold was chosen. A network that gives one
+            score for the whole crop needs none.
 
         Raises
         ------

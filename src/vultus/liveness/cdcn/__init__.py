@@ -23,7 +23,8 @@ from vultus.liveness.cdcn.learners import (
 )
 from vultus.liveness.cdcn.networks import STRIDE, build_cdcn, build_from_genotype
 from vultus.liveness.cdcn.presentations import PadCrops
-from vultus.liveness.predictor import TEMPLATE
+from vultus.liveness.cdcn.window_learner import WindowLearner
+from vultus.liveness.windows import BOX, WINDOW
 from vultus.measure.bootstrap import Resampling
 from vultus.measure.pad import pad_eer, pad_rates
 from vultus.nets.learning import Data, Export
@@ -42,6 +43,8 @@ __all__ = [
     "fused",
 ]
 
+AnyLearner = CDCNLearner | SearchLearner | WindowLearner
+
 
 @system("cdcn", paper=28, task="liveness")
 class CDCN:
@@ -50,8 +53,10 @@ class CDCN:
     settings = CDCNSettings
 
     @staticmethod
-    def build(config: CDCNSettings) -> CDCNLearner | SearchLearner:
-        """Return an untrained network, or the supernet of a search."""
+    def build(config: CDCNSettings) -> AnyLearner:
+        """Return a network before training, or the supernet of a search."""
+        if config.window is not None:
+            return WindowLearner(config, config.window)
         if config.search is not None:
             return SearchLearner(config, config.search)
         return CDCNLearner(config)
@@ -78,7 +83,7 @@ class CDCN:
         return Data(streams, development)
 
     @staticmethod
-    def evaluate(learner: CDCNLearner | SearchLearner, development: PadCrops) -> dict[str, float]:
+    def evaluate(learner: AnyLearner, development: PadCrops) -> dict[str, float]:
         """Return error rates on development clips, at the threshold of their equal error rate."""
         crops, _, masks = development.crops(learner.config.data.size)
         maps = predict_maps(learner.network, crops)
@@ -97,7 +102,7 @@ class CDCN:
         }
 
     @staticmethod
-    def export(learner: CDCNLearner | SearchLearner) -> dict[str, Export]:
+    def export(learner: AnyLearner) -> dict[str, Export]:
         """Return the network with fused kernels; a supernet is not shipped."""
         if isinstance(learner, SearchLearner):
             return {}
@@ -106,7 +111,7 @@ class CDCN:
         example = torch.rand(2, 3, size, size, generator=generator) * 2 - 1
         manifest = {
             "task": "liveness",
-            "template": TEMPLATE,
+            "template": WINDOW if isinstance(learner, WindowLearner) else BOX,
             "input": {"layout": "nchw", "order": "rgb", "mean": [MEAN], "std": [STD]},
         }
         return {"liveness": Export(fused(learner.network), example, ("map",), manifest)}

@@ -15,6 +15,7 @@ from torch.nn import functional
 from vultus.liveness.cdcn.augmentation import Augmentation, pixels
 from vultus.liveness.cdcn.cells import CDCN_PLUS_PLUS, Genotype
 from vultus.liveness.cdcn.losses import contrastive_depth_loss, depth_loss
+from vultus.liveness.cdcn.minifasnet import SIDE
 from vultus.liveness.cdcn.networks import (
     STRIDE,
     DepthNet,
@@ -87,6 +88,37 @@ class Search:
 
 
 @settings
+class Window:
+    """How MiniFASNet is trained further in windows.
+
+    Parameters
+    ----------
+    start
+        ONNX file of MiniFASNet V2 to begin with; random weights without one.
+    distil
+        Weight of the answers that the network gave at the start, where they were right.
+    rate
+        Factor on the learning rate of the trunk; the map head takes all of it.
+    hidden
+        Channels of the map head.
+    share
+        Weight of the map in the score.
+    """
+
+    start: str | None = None
+    distil: float = 1.0
+    rate: float = 0.3
+    hidden: int = 32
+    share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.distil < 0 or self.rate <= 0 or self.hidden < 1 or not 0 <= self.share <= 1:
+            raise ValueError("need distil >= 0, rate > 0, hidden >= 1 and share in [0, 1]")
+        if self.distil and self.start is None:
+            raise ValueError("distil needs a start; without one set it to 0")
+
+
+@settings
 class CDCNSettings:
     """Training of a central difference network.
 
@@ -95,7 +127,9 @@ class CDCNSettings:
     data, batch
         Presentations, and clips per step, half of them bona fide.
     network
-        ``cdcn``, ``cdcn++`` (searched cells with attention), or ``search`` for the supernet.
+        ``cdcn``, ``cdcn++`` (searched cells with attention), ``search`` for the supernet, or
+        ``minifasnet`` for windows of 80 pixels, see
+        :class:`~vultus.liveness.cdcn.minifasnet.WindowNet`.
     genotype
         Of ``cdcn++``; the released one if not given.
     theta, width
@@ -110,11 +144,13 @@ class CDCNSettings:
         Of training crops.
     search
         Of ``network: search``.
+    window
+        Of ``network: minifasnet``.
     """
 
     data: PadData
     batch: int
-    network: Literal["cdcn", "cdcn++", "search"] = "cdcn++"
+    network: Literal["cdcn", "cdcn++", "search", "minifasnet"] = "cdcn++"
     genotype: Genotype | None = None
     theta: float = 0.7
     width: float = 1.0
@@ -123,16 +159,21 @@ class CDCNSettings:
     contrast: float = 1.0
     augmentation: Augmentation = Augmentation()
     search: Search | None = None
+    window: Window | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.theta <= 1 or self.width <= 0 or self.contrast < 0 or self.batch < 2:
             raise ValueError("need theta in [0, 1], width > 0, contrast >= 0, batch >= 2")
         if (self.network == "search") != (self.search is not None):
             raise ValueError("search must be given exactly where network is 'search'")
+        if (self.network == "minifasnet") != (self.window is not None):
+            raise ValueError("window must be given exactly where network is 'minifasnet'")
+        if self.window is not None and (self.data.size != SIDE or self.theta == 1):
+            raise ValueError(f"network 'minifasnet' needs size {SIDE} and theta below 1")
         if self.genotype is not None and self.network != "cdcn++":
             raise ValueError("genotype goes with network 'cdcn++'")
-        if self.network == "search" and self.supervision == "label":
-            raise ValueError("the search is supervised by depth")
+        if self.network in ("search", "minifasnet") and self.supervision == "label":
+            raise ValueError(f"network {self.network!r} is supervised by depth")
 
 
 def network_of(config: CDCNSettings) -> DepthNet:
