@@ -35,14 +35,14 @@ class Augmentation:
     colour
         Largest relative change of each channel.
     grey, blur, jpeg, noise, cover
-        Probabilities of removing colour; of reducing resolution by up to four; of compression at
-        quality ``quality`` to 80; of Gaussian noise; of a rectangle of one colour over part of the
-        face.
+        Probabilities of removing colour; of reducing resolution; of compression at quality
+        ``quality`` to 80; of Gaussian noise; of a rectangle of one colour over part of the face.
     defocus, shade
-        Probabilities of Gaussian blur of up to 4 % of the side; of light that falls off, down to a
-        tenth, across the face in any direction.
-    quality
-        Lowest quality of compression.
+        Probabilities of Gaussian blur of up to 4 % of the side; of light that falls off across the
+        face in any direction.
+    quality, reduction, darkest
+        Lowest quality of compression; largest factor of reducing resolution; least share of light
+        that is left where it falls off.
     """
 
     rotation: float = 10.0
@@ -61,6 +61,8 @@ class Augmentation:
     defocus: float = 0.0
     shade: float = 0.0
     quality: int = 15
+    reduction: float = 4.0
+    darkest: float = 0.1
 
     def crop(self, image: UInt8, size: int, rng: np.random.Generator) -> tuple[UInt8, bool]:
         """Return an augmented crop, uint8 (size, size, 3), and whether it was mirrored."""
@@ -97,7 +99,7 @@ class Augmentation:
             out = np.repeat(luma[..., None], 3, -1)
         # Nothing is drawn where it is off, so that recipes without it stay as they were.
         if self.shade and rng.random() < self.shade:
-            out = _shaded(out, rng)
+            out = _shaded(out, self.darkest, rng)
         return out
 
     def _degrade(self, image: UInt8, rng: np.random.Generator) -> UInt8:
@@ -107,7 +109,7 @@ class Augmentation:
             y, x = rng.integers(0, size - high), rng.integers(0, size - wide)
             image[y : y + high, x : x + wide] = rng.integers(0, 256, 3)
         if rng.random() < self.blur:
-            small = max(int(size / rng.uniform(1, 4)), 8)
+            small = max(int(size / rng.uniform(1, self.reduction)), 8)
             reduced = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
             image = np.asarray(cv2.resize(reduced, (size, size)), np.uint8)
         if self.defocus and rng.random() < self.defocus:
@@ -122,12 +124,12 @@ class Augmentation:
         return image
 
 
-def _shaded(image: UInt8, rng: np.random.Generator) -> UInt8:
+def _shaded(image: UInt8, darkest: float, rng: np.random.Generator) -> UInt8:
     size = image.shape[0]
     angle, place = rng.uniform(0, 2 * np.pi), rng.uniform(-0.3, 0.3)
     axis = np.linspace(-0.5, 0.5, size, dtype=np.float32)
     along = np.cos(angle) * axis[None] + np.sin(angle) * axis[:, None] - place
-    dark = 10 ** -rng.uniform(0.2, 1.0)
+    dark = 10 ** -rng.uniform(0.2, -np.log10(darkest))
     share = dark + (1 - dark) / (1 + np.exp(-rng.uniform(4, 20) * along))
     light = (image.astype(np.float32) / 255) ** 2.2 * share[..., None]
     return np.asarray((light ** (1 / 2.2) * 255).round(), np.uint8)

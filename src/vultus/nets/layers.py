@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 Norm = Literal["batch", "group", "none"]
-Activation = Literal["relu", "prelu", "none"]
+Activation = Literal["relu", "prelu", "leaky", "none"]
 
 
 def unit(x: Tensor, eps: float = 1e-6) -> Tensor:
@@ -31,10 +31,29 @@ def norm_layer(kind: Norm, channels: int) -> nn.Module:
 
 
 def activation_layer(kind: Activation, channels: int) -> nn.Module:
-    """Return an activation; PReLU learns one slope per channel."""
+    """Return an activation; PReLU learns one slope per channel, the slope of "leaky" stays."""
     if kind == "relu":
         return nn.ReLU(inplace=True)
+    if kind == "leaky":
+        return nn.LeakyReLU(0.25)
     return nn.PReLU(channels) if kind == "prelu" else nn.Identity()
+
+
+class StridedDepthwise(nn.Conv2d):
+    """A convolution in groups with a stride, whose gradients are quick on the CPU.
+
+    There PyTorch takes many times as long for them as without a stride, so that computing the map
+    whole and leaving out most of it is a gain.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
+        if not self.training or x.device.type != "cpu":
+            return super().forward(x)
+        whole = nn.functional.conv2d(
+            x, self.weight, self.bias, 1, self.padding, self.dilation, self.groups
+        )
+        return whole[..., :: self.stride[0], :: self.stride[1]]
 
 
 def conv(
@@ -50,7 +69,8 @@ def conv(
 ) -> nn.Sequential:
     """Return convolution, normalisation, activation; "same" padding unless given."""
     padding = kernel // 2 if padding is None else padding
-    layer = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=norm == "none")
+    kind = StridedDepthwise if groups > 1 and stride > 1 else nn.Conv2d
+    layer = kind(inputs, outputs, kernel, stride, padding, groups=groups, bias=norm == "none")
     return nn.Sequential(layer, norm_layer(norm, outputs), activation_layer(activation, outputs))
 
 
@@ -111,13 +131,40 @@ class FlattenHead(nn.Sequential):
 class DepthwiseHead(nn.Sequential):
     """Embedding head of MobileFaceNet: 1x1 to 512, global depthwise convolution, linear 1x1."""
 
-    def __init__(self, channels: int, side: int, dim: int, hidden: int = 512) -> None:
+    def __init__(
+        self,
+        channels: int,
+        side: int,
+        dim: int,
+        hidden: int = 512,
+        norm: Norm = "batch",
+        activation: Activation = "prelu",
+    ) -> None:
         super().__init__(
-            conv(channels, hidden, 1, activation="prelu"),
-            conv(hidden, hidden, side, groups=hidden, padding=0, activation="none"),
-            conv(hidden, dim, 1, activation="none"),
+            conv(channels, hidden, 1, norm=norm, activation=activation),
+            conv(hidden, hidden, side, groups=hidden, padding=0, norm=norm, activation="none"),
+            conv(hidden, dim, 1, norm=norm, activation="none"),
             nn.Flatten(),
         )
+
+
+class SqueezeExcite(nn.Module):
+    """Channels weighed by what their means say together (Hu et al., 2018, section 3)."""
+
+    def __init__(self, channels: int, reduction: int, activation: Activation = "prelu") -> None:
+        super().__init__()
+        hidden = max(channels // reduction, 1)
+        self.gate = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            conv(channels, hidden, 1, norm="none", activation=activation),
+            conv(hidden, channels, 1, norm="none", activation="none"),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Weigh (N, C, H, W)."""
+        weights: Tensor = self.gate(x)
+        return x * weights
 
 
 class PoolHead(nn.Sequential):

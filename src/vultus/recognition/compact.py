@@ -1,55 +1,46 @@
-"""A compact recogniser, taught by two larger ones on faces that nobody has labelled.
+"""A compact recogniser: a small published network, trained further on faces nobody has labelled.
 
-The student sees a spoiled copy of a crop and is to give the embedding that the teachers give the
-clean one; the cosines between the faces of a batch are to be the teachers' too (relational
-distillation, Park et al., 2019). Where identities are known, a margin softmax is added.
+It begins with the weights of face-reidentification-retail-0095, which is its teacher too. It sees
+a spoiled copy of a crop and is to give the teacher's embedding of the clean one, averaged with that
+of its mirror image; the cosines between the faces of a batch are to be the teacher's (relational
+distillation, Park et al., 2019). Where identities are known, the target lies nearer to what the
+pictures of a person have in common.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vultus.datasets.crops import LabelledCrops
 from vultus.errors import ConfigError
+from vultus.geometry import template
 from vultus.measure.verification import tar_at_far
 from vultus.nets.augmentation import Augmentation
-from vultus.nets.backbones import Backbone, Embedder, build_backbone
+from vultus.nets.backbones import Embedder
 from vultus.nets.crop_streams import AugmentedCrops
-from vultus.nets.dlib_resnet import DlibResNet, load_trunk
-from vultus.nets.layers import unit
-from vultus.nets.learning import (
-    MAIN,
-    Batch,
-    Data,
-    Export,
-    Learner,
-    Losses,
-    ParameterGroup,
-    Progress,
-)
-from vultus.nets.margins import Margin
-from vultus.nets.softmax import MarginSoftmax
-from vultus.nets.streams import Strata, Stream
+from vultus.nets.layers import DepthwiseHead, conv, unit
+from vultus.nets.learning import Batch, Data, Export, Learner, Losses, Progress
+from vultus.nets.mobilefacenet import MobileFaceNet
+from vultus.nets.openvino_weights import assign, fill, read_chain
+from vultus.nets.streams import Shuffled, Strata, Stream
 from vultus.places import default_home
-from vultus.recognition import predictor
 from vultus.recognition.compact_faces import TEMPLATE, CompactData, faces, names_of, parts
 from vultus.recognition.shipping import embedding_export
-from vultus.recognition.teachers import RetailEmbedder, fused, taught
+from vultus.recognition.teachers import RetailEmbedder, taught
 from vultus.recognition.verification import comparisons, embed
-from vultus.runtime import resolve
 from vultus.settings import settings
 
-#: The weight that teaches, and with which a network may begin.
-DLIB = "dlib-resnet29"
 #: FAR of the development figures.
 FAR = 1e-3
+#: Length of an embedding.
+DIM = 256
+Float = NDArray[np.float32]
 
 
 @settings
@@ -58,46 +49,38 @@ class CompactSettings:
 
     Parameters
     ----------
-    data, augmentation, margin
-        Faces and teachers; how crops are spoiled; loss on known identities.
-    size, dim
-        Side of the network's input, length of an embedding.
-    backbone
-        A network to train from nothing, of the same size and dim. Without it the network is dlib's
-        residual one without its last stage and one block, which begins with the weights of
-        ``dlib-resnet29`` (public domain) as far as ``start`` says.
-    start
-        Whether dlib's weights are taken over; otherwise they are drawn at random.
-    identities
-        Rows of the class-centre matrix; at least the number of training people.
+    data, augmentation
+        Faces and how crops are spoiled.
+    teacher
+        ``face-reidentification-retail-0095.xml``, whose weights the network begins with and whose
+        embeddings are its targets. Without it the network begins at random and learns random
+        targets, which only tries the mechanics.
+    together
+        Weight of the person's mean embedding in the targets of a person with several pictures; the
+        picture's own has the rest.
+    width
+        Factor on the channels; 1 with a teacher.
     batch
         Examples per step.
-    trunk_rate
-        Factor on the learning rate of layers that begin with weights.
     """
 
     data: CompactData
     augmentation: Augmentation = field(default_factory=Augmentation)
-    margin: Margin = field(default_factory=lambda: Margin(name="cosface", scale=32.0, m=0.2))
-    size: int = 100
-    dim: int = 256
-    backbone: Backbone | None = None
-    start: bool = True
-    identities: int
+    teacher: str | None = None
+    together: float = 0.3
+    width: float = 1.0
     batch: int = 64
-    trunk_rate: float = 0.1
 
     def __post_init__(self) -> None:
-        given = self.backbone
-        if given is not None and (given.size, given.dim) != (self.size, self.dim):
-            raise ValueError("backbone must have the size and dim of the settings")
-        if given is None and self.size < 80:
-            raise ValueError("dlib's network needs pictures of 80 pixels or more")
+        if self.teacher is not None and self.width != 1:
+            raise ValueError("a network that begins with a teacher's weights has width 1")
+        if not 0 <= self.together <= 1 or self.width <= 0:
+            raise ValueError("together must lie in [0, 1], width be positive")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Development:
-    """People kept apart: crops at the network's size, the same spoiled, and who they show."""
+    """People kept apart: crops, the same spoiled, and who they show."""
 
     clean: NDArray[np.uint8]
     spoiled: NDArray[np.uint8]
@@ -105,32 +88,18 @@ class Development:
 
 
 class CompactLearner(Learner):
-    """Network, and the centres of known identities."""
+    """One network, held to the targets."""
 
-    def __init__(self, config: CompactSettings) -> None:
+    def __init__(self, net: Embedder) -> None:
         super().__init__()
-        self.config = config
-        self.net = network(config)
-        self.centres = MarginSoftmax(config.dim, config.identities, config.margin)
-
-    def players(self) -> Mapping[str, list[ParameterGroup]]:
-        """Return everything, with a slower trunk where it begins with weights."""
-        started = self.config.backbone is None and self.config.start
-        trunk = list(self.net.trunk.parameters())
-        rest = [*self.net.head.parameters(), *self.centres.parameters()]
-        rate = self.config.trunk_rate if started else 1.0
-        return {MAIN: [ParameterGroup(trunk, lr_scale=rate), ParameterGroup(rest)]}
+        self.net = net
 
     def losses(self, batch: Batch, progress: Progress, player: str) -> Losses:
-        """Return ``teach`` (1 - cosine to the target), ``relations`` and ``identity``."""
+        """Return ``teach`` (1 - cosine to the target) and ``relations``."""
         faces = batch["faces"]
-        vectors = unit(self.net(faces["image"]))
-        target, label = faces["target"].float(), faces["label"]
+        vectors, target = unit(self.net(faces["image"])), faces["target"].float()
         cosine = (vectors * target).sum(1)
         terms = {"teach": (1 - cosine).mean(), "relations": relations(vectors, target)}
-        known = torch.nonzero(label >= 0)[:, 0]
-        if len(known):
-            terms["identity"] = self.centres(vectors[known], label[known])
         return Losses(terms, {"cosine": cosine.detach().mean()})
 
 
@@ -146,55 +115,67 @@ def relations(vectors: Tensor, target: Tensor) -> Tensor:
     return gap.square().sum() / (count - 1)
 
 
-def network(config: CompactSettings) -> Embedder:
-    """Return the untrained network, with dlib's weights where the settings say so."""
-    if config.backbone is not None:
-        return build_backbone(config.backbone)
-    trunk = DlibResNet()
-    if config.start:
-        load_trunk(trunk, resolve(DLIB))
-    # The features of dlib's trunk are far from centred; without the first normalisation a matrix
-    # learns them many times more slowly.
-    head = nn.Sequential(
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.BatchNorm1d(trunk.channels),
-        nn.Linear(trunk.channels, config.dim),
+def network(teacher: Path | str | None = None, width: float = 1.0) -> Embedder:
+    """Return a MobileFaceNet with squeeze-and-excitation, its normalisation folded in.
+
+    Parameters
+    ----------
+    teacher
+        face-reidentification-retail-0095's ``.xml``; the network gives what that one gives.
+        Random weights without it.
+    width
+        Factor on the channels.
+
+    Raises
+    ------
+    WeightsError, ConfigError
+        If the file is another network, cannot be read, or OpenVINO is not installed.
+    """
+    size = template(TEMPLATE).size
+    scale = conv(3, 3, 1, groups=3, norm="none", activation="none")
+    trunk = MobileFaceNet(width, norm="none", activation="leaky", squeeze=8)
+    head = DepthwiseHead(
+        trunk.channels, size // trunk.stride, DIM, round(512 * width), "none", "leaky"
     )
-    return Embedder(trunk, head, config.size, config.dim)
+    net = Embedder(nn.Sequential(scale, trunk), head, size, DIM)
+    if teacher is not None:
+        chain = read_chain(teacher)
+        fill((*trunk.modules(), *head.modules()), chain.convolutions)
+        # The file takes BGR of 0 to 255, the network RGB of -1 to 1.
+        stem, first = trunk.layers.get_submodule("0.0"), scale.get_submodule("0")
+        assert isinstance(stem, nn.Conv2d)
+        assert isinstance(first, nn.Conv2d)
+        assert first.bias is not None
+        assign(stem.weight, chain.convolutions[0].weight[:, ::-1])
+        gain, shift = chain.scale[::-1] * 127.5, chain.shift[::-1]
+        assign(first.weight, gain.reshape(3, 1, 1, 1))
+        assign(first.bias, gain + shift)
+    return net
 
 
 class Compact:
-    """A small recogniser, taught by dlib's network and one of the Open Model Zoo."""
+    """A small recogniser that begins with a network of the Open Model Zoo."""
 
     settings = CompactSettings
 
     @staticmethod
     def build(config: CompactSettings) -> CompactLearner:
-        """Return an untrained learner."""
-        return CompactLearner(config)
+        """Return a learner that has learnt nothing yet beyond its teacher's weights."""
+        return CompactLearner(network(config.teacher, config.width))
 
     @staticmethod
     def data(config: CompactSettings, seed: int) -> Data:
         """Return the stream of faces, and the people kept apart."""
         crops = faces(config.data, seed)
         train, apart = parts(crops, config.data)
-        label = _numbered(crops, train, config.data)
-        if label.max() >= config.identities:
-            raise ConfigError(
-                f"config.identities is {config.identities}, the data has {label.max() + 1}"
-            )
-        teachings = _teach(crops, config.data)
-        weights = config.data.weights[: len(teachings)]
-        target = fused(teachings, train, config.dim, weights)
-        examples = AugmentedCrops(
-            crops.images[train],
-            {"target": target[train], "label": label[train]},
-            config.size,
-            config.augmentation,
+        shown = crops.take(train)
+        target = drawn_together(
+            _targets(shown, config, seed), names_of(shown, "identity"), config.together
         )
-        sampler = _sampler(crops, train, config, seed)
-        return Data({"faces": Stream(examples, sampler)}, _development(crops, apart, config, seed))
+        size = template(TEMPLATE).size
+        examples = AugmentedCrops(shown.images, {"target": target}, size, config.augmentation)
+        stream = Stream(examples, _sampler(shown, config, seed))
+        return Data({"faces": stream}, _development(crops.take(apart), config, seed))
 
     @staticmethod
     def evaluate(learner: CompactLearner, development: Development) -> Mapping[str, float]:
@@ -216,32 +197,40 @@ class Compact:
         return {"compact": embedding_export(learner.net, template=TEMPLATE)}
 
 
-def _numbered(
-    crops: LabelledCrops, train: NDArray[np.intp], data: CompactData
-) -> NDArray[np.int64]:
-    """Return the class of each crop, -1 for people of one picture and where nobody knows."""
-    sets, identity = names_of(crops, "set"), names_of(crops, "identity")
-    label = np.full(len(crops), -1, np.int64)
-    known = train[np.isin(sets[train], (data.people, "renders")) & (identity[train] != "")]
-    _, codes, counts = np.unique(identity[known], return_inverse=True, return_counts=True)
-    order = np.cumsum(counts > 1) - 1
-    label[known] = np.where(counts[codes] > 1, order[codes], -1)
-    return label
+def drawn_together(vectors: Float, people: NDArray[np.str_], share: float) -> Float:
+    """Return unit vectors (N, D), each moved towards the mean of its person's.
+
+    Parameters
+    ----------
+    vectors
+        float32 (N, D) of unit length.
+    people
+        Names (N,); where it is empty, nothing moves.
+    share
+        Weight of the mean, in [0, 1].
+    """
+    moved = vectors.copy()
+    names, codes = np.unique(people, return_inverse=True)
+    sums = np.zeros((len(names), vectors.shape[1]), np.float32)
+    np.add.at(sums, codes, vectors)
+    known = people != ""
+    common = sums / np.linalg.norm(sums, axis=1, keepdims=True).clip(1e-6)
+    moved[known] += share * (common[codes[known]] - vectors[known])
+    return np.asarray(moved / np.linalg.norm(moved, axis=1, keepdims=True).clip(1e-6), np.float32)
 
 
-def _teach(crops: LabelledCrops, data: CompactData) -> list[NDArray[np.float32]]:
-    cache = default_home() / "teachers"
-    teachers: list[predictor.Embedder | RetailEmbedder] = [predictor.Embedder(DLIB, threads=1)]
-    if data.teacher is not None:
-        teachers.append(RetailEmbedder(data.teacher))
-    return [taught(crops.images, crops.points, teacher, cache) for teacher in teachers]
+def _targets(crops: LabelledCrops, config: CompactSettings, seed: int) -> Float:
+    if config.teacher is not None:
+        return taught(crops.images, RetailEmbedder(config.teacher), default_home() / "teachers")
+    drawn = np.random.default_rng((seed, 1)).normal(size=(len(crops), DIM))
+    return np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True), np.float32)
 
 
-def _sampler(
-    crops: LabelledCrops, train: NDArray[np.intp], config: CompactSettings, seed: int
-) -> Strata:
-    sets = names_of(crops, "set")[train]
-    shares = config.data.shares or {name: float((sets == name).sum()) for name in np.unique(sets)}
+def _sampler(crops: LabelledCrops, config: CompactSettings, seed: int) -> Shuffled | Strata:
+    shares = config.data.shares
+    if shares is None:
+        return Shuffled(len(crops), config.batch, seed)
+    sets = names_of(crops, "set")
     absent = sorted(set(shares) - set(sets))
     if absent:
         raise ConfigError(f"config.data.shares: no crops of {', '.join(absent)}")
@@ -251,15 +240,10 @@ def _sampler(
     return Strata([rows for rows, _ in chosen], [count for _, count in chosen], seed)
 
 
-def _development(
-    crops: LabelledCrops, rows: NDArray[np.intp], config: CompactSettings, seed: int
-) -> Development:
-    size = (config.size, config.size)
-    way = cv2.INTER_AREA if config.size < crops.size else cv2.INTER_LINEAR
-    clean = np.stack([cv2.resize(crops.images[i], size, interpolation=way) for i in rows])
+def _development(crops: LabelledCrops, config: CompactSettings, seed: int) -> Development:
     # Spoiled without moving: alignment is the detector's business.
     still = replace(config.augmentation, rotation=0.0, scale=0.0, shift=0.0, flip=0.0)
     rng = np.random.default_rng((seed, 3))
-    spoiled = np.stack([still.crop(crops.images[i], config.size, rng)[0] for i in rows])
-    _, people = np.unique(names_of(crops, "identity")[rows], return_inverse=True)
-    return Development(clean.astype(np.uint8), spoiled, people.astype(np.int64))
+    spoiled = np.stack([still.crop(image, crops.size, rng)[0] for image in crops.images])
+    _, people = np.unique(names_of(crops, "identity"), return_inverse=True)
+    return Development(crops.images, spoiled, people.astype(np.int64))

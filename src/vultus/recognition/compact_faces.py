@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import field
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +14,8 @@ from vultus.geometry import align, similarity_transform, template, transform_poi
 from vultus.settings import settings
 from vultus.worlds import PoseSpec, WorldSpec, stream
 
-#: The crop that the network looks at, scaled to its size.
-TEMPLATE = "dlib150"
+#: The crop that the network looks at.
+TEMPLATE = "retail128"
 
 
 @settings
@@ -39,47 +37,37 @@ class Renders:
 
 @settings
 class CompactData:
-    """Faces, teachers and who stays apart.
+    """Faces, and who stays apart.
 
     Parameters
     ----------
     file
-        What ``vultus data crops`` wrote at 150 pixels with the template ``dlib150``; its parts
+        What ``vultus data crops`` wrote at 128 pixels with the template ``retail128``; its parts
         named ``dev-test``, ``test`` and ``val`` are left out. Without it only renders are used.
-    teacher
-        ``face-reidentification-retail-0095.xml``, a second teacher beside dlib's network.
-    weights
-        Of dlib's network and of the second teacher, in the cosines that are taught.
     renders
         Rendered people to add.
     people
-        The set whose identities are used; in the others every face is for itself.
+        The set of whose people some are kept apart.
     development
         Share of those people that is kept apart, by
         :func:`~vultus.datasets.splits.name_places`: they choose the checkpoint.
-    most
-        Faces of a set at most, by name, spread evenly over it.
     shares
         Share of each set in every batch, by name; ``renders`` for the rendered people. By their
         numbers of faces if not given.
     """
 
     file: str | None = None
-    teacher: str | None = None
-    weights: tuple[float, float] = (0.2, 0.8)
     renders: Renders | None = None
     people: str = "lfw"
     development: float = 0.3
-    most: dict[str, int] = field(default_factory=dict)
     shares: dict[str, float] | None = None
 
     def __post_init__(self) -> None:
         if self.file is None and self.renders is None:
             raise ValueError("a file of crops or renders, or both, are needed")
-        if not 0 < self.development < 1 or any(
-            value <= 0 for value in (*self.weights, *(self.shares or {}).values())
-        ):
-            raise ValueError("development must lie in (0, 1), and weights and shares be positive")
+        shares = (self.shares or {}).values()
+        if not 0 < self.development < 1 or any(share <= 0 for share in shares):
+            raise ValueError("development must lie in (0, 1), and shares be positive")
 
 
 def faces(data: CompactData, seed: int) -> LabelledCrops:
@@ -87,10 +75,11 @@ def faces(data: CompactData, seed: int) -> LabelledCrops:
     found = []
     if data.file is not None:
         crops = load_labelled(data.file)
-        if crops.size != template(TEMPLATE).size:
-            raise DatasetError(f"{data.file}: crops of 150 pixels are needed, got {crops.size}")
-        kept = crops.take(~_part(crops, ("dev-test", "test", "val")))
-        found.append(kept.take(_spread(names_of(kept, "set"), data.most)))
+        side = template(TEMPLATE).size
+        if crops.size != side:
+            raise DatasetError(f"{data.file}: crops of {side} pixels are needed, got {crops.size}")
+        left_out = np.isin(names_of(crops, "split"), ("dev-test", "test", "val"))
+        found.append(crops.take(~left_out))
     if data.renders is not None:
         found.append(_rendered(data.renders, seed))
     return found[0] if len(found) == 1 else _joined(*found)
@@ -118,20 +107,6 @@ def names_of(crops: LabelledCrops, label: str) -> NDArray[np.str_]:
     """Return the words of a label (N,), empty where it is not known."""
     known = np.array(["", *crops.names.get(label, ())])
     return np.asarray(known[crops.label(label) + 1])
-
-
-def _part(crops: LabelledCrops, left_out: tuple[str, ...]) -> NDArray[np.bool_]:
-    return np.asarray(np.isin(names_of(crops, "split"), left_out))
-
-
-def _spread(sets: NDArray[np.str_], most: Mapping[str, int]) -> NDArray[np.intp]:
-    """Return which items stay where sets are cut down to a number of items each."""
-    kept = []
-    for name in np.unique(sets):
-        rows = np.flatnonzero(sets == name)
-        count = min(len(rows), most.get(str(name), len(rows)))
-        kept.append(rows[np.linspace(0, len(rows) - 1, count).round().astype(int)])
-    return np.sort(np.concatenate(kept))
 
 
 def _rendered(renders: Renders, seed: int) -> LabelledCrops:
