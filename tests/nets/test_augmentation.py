@@ -81,6 +81,20 @@ def test_defocus_takes_detail_and_keeps_the_mean(image: np.ndarray) -> None:
     assert out.mean() == pytest.approx(large.mean(), abs=2)
 
 
+def test_bounds_of_shade_and_resolution_are_kept(image: np.ndarray) -> None:
+    grey, detail = np.full_like(image, 200), np.kron(image[:16, :16], np.ones((2, 2, 1), np.uint8))
+    for seed in range(8):
+        rng = np.random.default_rng
+        light, _ = replace(NONE, shade=1.0, darkest=0.5).crop(grey, 32, rng(seed))
+        assert ((light / 200.0) ** 2.2).min() > 0.49
+        deep, _ = replace(NONE, shade=1.0, darkest=0.001).crop(grey, 32, rng(seed))
+        assert deep.min() <= light.min()
+        same, _ = replace(NONE, blur=1.0, reduction=1.0).crop(detail, 32, rng(seed))
+        np.testing.assert_array_equal(same, detail)
+    low, _ = replace(NONE, blur=1.0, reduction=4.0).crop(detail, 32, np.random.default_rng(0))
+    assert low.std() < detail.std()
+
+
 def test_what_is_off_draws_nothing(image: np.ndarray) -> None:
     rng = np.random.default_rng(5)
     for _ in range(3):
