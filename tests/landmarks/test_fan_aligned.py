@@ -157,6 +157,25 @@ def test_it_trains_and_exports_points(tmp_path: Path) -> None:
     assert (points < 31.5).all()
 
 
+def test_a_start_is_read_once(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    torch.manual_seed(7)
+    before = FanAlignment.build(config()).net.state_dict()
+    weights = {f"net.{name}": value.clone().contiguous() for name, value in before.items()}
+    save_file(weights, tmp_path / "model.safetensors")
+    crops = load_crops(RENDERS, 2)[0]
+    images, points = crops.plain()
+    given = {"image": images.copy(), "points": points, "weight": crops.weights}
+    batch = {"faces": {name: torch.from_numpy(value) for name, value in given.items()}}
+    learner = FanAlignment.build(config(aligned=Aligned(start=str(tmp_path))))
+    kept = learner.net.stem[0].weight.clone()
+    learner.losses(batch, Progress(1, 2))
+    assert torch.equal(learner.net.stem[0].weight, kept)
+    learner.losses(batch, Progress(0, 2))
+    assert torch.equal(learner.net.stem[0].weight, before["stem.0.weight"])
+
+
 def test_exported_points_are_the_predicted_ones() -> None:
     learner = FanAlignment.build(config())
     images = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), np.uint8)

@@ -60,6 +60,6 @@ def _learner(path: Path, task: Task) -> FanLearner:
         raise ConfigError(f"{path}: neither the folder of a run nor a file of released weights")
     learner = load_checkpoint(chosen_checkpoint(path))[1]
     if not isinstance(learner, FanLearner) or learner.config.task != task:
-        trained = learner.config.task if isinstance(learner, FanLearner) else "another system"
+        trained = learner.config.task if isinstance(learner, FanLearner) else "another kind"
         raise ConfigError(f"{path}: wanted fan-alignment with task {task}, it has {trained}")
     return learner

@@ -1,4 +1,4 @@
-"""Aligned crops to 68 points, by any ONNX network that ``kd-landmarks`` exports."""
+"""Aligned crops to 68 points, by the networks of ``kd-landmarks`` and ``fan-alignment``."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class FanAlignment:
     def build(config: FanSettings) -> FanLearner | AlignedLearner:
         """Return the network of the task."""
         if config.aligned is not None:
-            return AlignedLearner(config)
+            return AlignedLearner(config, config.aligned)
         return FanLearner(config)
 
     @staticmethod

@@ -21,6 +21,7 @@ from vultus.landmarks.crops import DEVELOPMENT, TRAIN, PointCrops, joined, load_
 from vultus.landmarks.fan.heatmaps import gaussian_maps, to_map
 from vultus.landmarks.fan.networks import Fan
 from vultus.landmarks.kd_landmarks.augmentation import Augmentation, PointExamples
+from vultus.landmarks.kd_landmarks.learners import load_network
 from vultus.landmarks.prepare import render_crops
 from vultus.measure.landmarks import nme
 from vultus.nets.backbones import to_input
@@ -44,23 +45,28 @@ class Aligned:
         Of each batch, by file; by their number of crops if not given.
     views
         How far training views depart from the aligned crop.
+    start
+        A run or checkpoint whose weights to start from.
     """
 
     shares: tuple[float, ...] | None = None
     views: Augmentation = field(default_factory=Augmentation)
+    start: str | None = None
 
 
 class AlignedLearner(Learner):
     """Hourglasses whose maps are distributions."""
 
-    def __init__(self, config: FanSettings) -> None:
+    def __init__(self, config: FanSettings, aligned: Aligned) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.start = config, aligned.start
         self.net = Fan(config.network)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def losses(self, batch: Mapping[str, Any], progress: Progress, player: str = MAIN) -> Losses:
         """Return the losses of every stack on views of faces."""
+        if progress.step == 0 and self.start is not None:
+            load_network(self.net, self.start)
         faces, config = batch["faces"], self.config
         x = to_input(faces["image"]).contiguous(memory_format=torch.channels_last)
         return place_losses(
