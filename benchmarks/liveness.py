@@ -1,9 +1,13 @@
 """The packaged liveness network beside MiniFASNet (Apache-2.0) on real pictures, and its time.
 
-``OMP_NUM_THREADS=1 python benchmarks/liveness.py BONA_FIDE ATTACKS [--rival FILE] [--json FILE]``
+``OMP_NUM_THREADS=1 python benchmarks/liveness.py BONA_FIDE ATTACKS [--rival FILE] [--json FILE]
+[--windows FILE]``
 
 BONA_FIDE and ATTACKS are folders of pictures. MiniFASNet looks at 2.7 times the box and sees the
-edges of a sheet; its rule is that the class "live" has most of the probability.
+edges of a sheet; its rule is that the class "live" has most of the probability. ``--windows`` names
+presentations in such windows (``vultus data presentations --view window --part test``): what share
+of every species each network takes for bona fide. MiniFASNet learned from real attacks, so that it
+says how real simulated ones look to it.
 """
 
 from __future__ import annotations
@@ -13,42 +17,65 @@ import json
 import os
 import statistics
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from vultus.detection import Detector
 from vultus.evaluation import Report
-from vultus.evaluation.liveness import Scorer, crop_scorer, evaluate_pictures, pictures_below
-from vultus.faces import Face
+from vultus.evaluation.liveness import (
+    Scorer,
+    Scores,
+    crop_scorer,
+    evaluate_pictures,
+    pictures_below,
+)
 from vultus.geometry import UInt8Array
 from vultus.liveness import LivenessPredictor
+from vultus.liveness.cdcn.presentations import load_presentations
+from vultus.liveness.windows import WINDOW, crop_faces
 from vultus.runtime import Session
 
-SIDE, SCALE, LIVE = 80, 2.7, 1
+SIDE, LIVE = 80, 1
+
+
+def window_scorer(path: Path) -> Callable[[UInt8Array], Scores]:
+    """Return the probability of MiniFASNet's class live, of windows uint8 RGB (N, 80, 80, 3)."""
+    session = Session(path, threads=1)
+
+    def score(windows: UInt8Array) -> Scores:
+        values = np.ascontiguousarray(windows[..., ::-1].transpose(0, 3, 1, 2), dtype=np.float32)
+        logits = session.run(values)[0].astype(np.float64)
+        shares = np.exp(logits - logits.max(1, keepdims=True))
+        return np.asarray(shares[:, LIVE] / shares.sum(1))
+
+    return score
 
 
 def minifasnet(path: Path) -> Scorer:
     """Return the probability of the class live, of a window kept inside the picture."""
-    session = Session(path, threads=1)
+    score = window_scorer(path)
+    return lambda image, face: float(score(crop_faces(image, face.box[None], WINDOW, SIDE))[0])
 
-    def score(image: UInt8Array, face: Face) -> float:
-        high, wide = image.shape[:2]
-        x1, y1, x2, y2 = (float(v) for v in face.box)
-        scale = min(SCALE, (wide - 1) / (x2 - x1), (high - 1) / (y2 - y1))
-        span = np.array([x2 - x1, y2 - y1]) * scale
-        corner = np.array([x1 + x2, y1 + y2]) / 2 - span / 2
-        corner = np.clip(corner, 0, np.array([wide, high]) - 1 - span)
-        (left, top), (width, height) = corner.astype(int), span.astype(int)
-        crop = image[top : top + height + 1, left : left + width + 1]
-        small = cv2.resize(crop, (SIDE, SIDE))[..., ::-1].astype(np.float32)
-        logits = session.run(small.transpose(2, 0, 1)[None])[0][0].astype(np.float64)
-        shares = np.exp(logits - logits.max())
-        return float(shares[LIVE] / shares.sum())
 
-    return score
+def taken_for_bona_fide(
+    file: Path, scorers: Mapping[str, tuple[Callable[[UInt8Array], Scores], float]]
+) -> dict[str, dict[str, float]]:
+    """Return the share of each species of presentations that each network takes for bona fide."""
+    data = load_presentations(file).split("test")
+    crops = data.crops()[0]
+    sources = np.array([name.partition(" ")[0] for name in data.domains.tolist()])
+    names = np.char.add(np.char.add(sources, " "), data.species)
+    found: dict[str, dict[str, float]] = {}
+    for title, (score, threshold) in scorers.items():
+        accepted = score(crops) >= threshold
+        found[title] = {
+            name: round(float(accepted[names == name].mean()), 3)
+            for name in np.unique(names).tolist()
+        }
+    return found
 
 
 def processor_time(predictor: LivenessPredictor, times: int = 200) -> dict[str, float]:
@@ -72,6 +99,7 @@ def main() -> None:
     parser.add_argument("bona_fide", type=Path)
     parser.add_argument("attacks", type=Path)
     parser.add_argument("--rival", type=Path, help="MiniFASNet as ONNX")
+    parser.add_argument("--windows", type=Path, help="presentations in windows, test part")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     predictor, detector = LivenessPredictor(threads=1), Detector(threads=1)
@@ -91,6 +119,11 @@ def main() -> None:
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "reports": [report.to_dict() for report in reports],
     }
+    if chosen.windows is not None:
+        networks = {predictor.name: (predictor.predict, predictor.threshold)}
+        if chosen.rival is not None:
+            networks["MiniFASNet V2"] = (window_scorer(chosen.rival), 0.5)
+        found["taken for bona fide"] = taken_for_bona_fide(chosen.windows, networks)
     text = json.dumps(found, indent=2)
     print(text)
     if chosen.json is not None:
