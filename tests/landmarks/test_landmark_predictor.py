@@ -47,6 +47,22 @@ def test_points_of_a_portrait_lie_where_they_should(
     assert points[0, 0] < points[17:, 0].min() < points[17:, 0].max() < points[16, 0]
 
 
+def test_points_of_rendered_heads_are_near_the_true_ones(predictor: LandmarkPredictor) -> None:
+    from vultus.measure.landmarks import nme
+    from vultus.worlds import CameraSpec, PoseSpec, WorldSpec, generate
+
+    pose = PoseSpec(yaw=(-20, 20), pitch=(-10, 10), roll=(-10, 10))
+    spec = WorldSpec(
+        head="procedural", size=192, detail="low", population=3, identities=6,
+        pose=pose, camera=CameraSpec(fill=(0.6, 0.9)),
+    )  # fmt: skip
+    batch = next(iter(generate(spec, 3, 6, batch=6)))
+    # Off by what a detector's keypoints may be.
+    five = keypoints(batch.landmarks) + np.random.default_rng(8).normal(0, 2, (6, 5, 2))
+    found = predictor.locate_many(list(batch.colour), five)
+    assert nme(found, batch.landmarks).max() < 0.08
+
+
 def test_a_crop_gives_points_in_crop_pixels(predictor: LandmarkPredictor, crop: np.ndarray) -> None:
     (points,) = predictor.predict(crop)
     maps = similarity_transform(COLLINS, predictor.template.points)
@@ -134,9 +150,10 @@ def test_faces_and_pictures_must_match(predictor: LandmarkPredictor, crop: np.nd
         predictor.locate(crop[0], np.zeros((1, 5, 2)), passes=0)
 
 
-def test_the_research_network_has_to_be_asked_for() -> None:
+@pytest.mark.parametrize("name", [name for name, marks in NETWORKS.items() if marks])
+def test_research_networks_have_to_be_asked_for(name: str) -> None:
     with pytest.raises(WeightsError, match="commercial use: no"):
-        LandmarkPredictor("kd-landmarks-research")
+        LandmarkPredictor(name)
 
 
 def test_networks_of_other_tasks_are_refused() -> None:
