@@ -17,7 +17,11 @@ from vultus.points68 import MEAN, MIRROR, keypoints, mirrored
 #: Eye centres, nose tip and mouth corners of the portrait in its own pixels, read off by hand.
 COLLINS = np.array([(201, 100), (247, 103), (227, 123), (203, 139), (244, 140)], np.float32)
 
-NETWORKS = {"kd-landmarks": None, "kd-landmarks-research": ["all"]}
+NETWORKS = {
+    "kd-landmarks": None,
+    "kd-landmarks-research": ["all"],
+    "fan-landmarks-research": ["all"],
+}
 
 
 @pytest.fixture(scope="module", params=sorted(NETWORKS))
