@@ -129,7 +129,8 @@ def test_the_network_learns_to_place_points() -> None:
 def test_it_trains_and_exports_points(tmp_path: Path) -> None:
     import onnxruntime
 
-    from vultus.training import export, read_recipe, train
+    from vultus.training import export, load_checkpoint, read_recipe, train
+    from vultus.training.exporting import chosen_checkpoint
 
     recipe = {
         "system": "fan-alignment",
@@ -155,6 +156,9 @@ def test_it_trains_and_exports_points(tmp_path: Path) -> None:
     assert points.shape == (2, 68, 2)
     assert (points > -0.5).all()
     assert (points < 31.5).all()
+    learner = load_checkpoint(chosen_checkpoint(tmp_path / "run"))[1].eval()
+    with torch.no_grad():
+        np.testing.assert_allclose(points, Points(learner.net)(shipped.example), atol=1e-3)
 
 
 def test_a_start_is_read_once(tmp_path: Path) -> None:
