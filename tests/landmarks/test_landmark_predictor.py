@@ -20,6 +20,7 @@ COLLINS = np.array([(201, 100), (247, 103), (227, 123), (203, 139), (244, 140)],
 NETWORKS = {
     "kd-landmarks": None,
     "kd-landmarks-research": ["all"],
+    "fan-landmarks": None,
     "fan-landmarks-research": ["all"],
 }
 
