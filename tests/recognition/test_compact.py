@@ -96,6 +96,18 @@ def test_the_loss_is_least_at_the_targets() -> None:
     assert float(learner.losses(batch, Progress(0, 1), "main").terms["teach"]) == pytest.approx(2)
 
 
+def test_what_is_shipped_lies_between_the_first_and_the_trained_weights() -> None:
+    learner = CompactLearner(network(width=0.125), kept=0.25)
+    first = {name: value.clone() for name, value in learner.net.state_dict().items()}
+    assert all(torch.equal(v, first[k]) for k, v in learner.merged().state_dict().items())
+    with torch.no_grad():
+        for value in learner.net.parameters():
+            value.add_(1)
+    for name, value in learner.merged().state_dict().items():
+        torch.testing.assert_close(value, first[name] + 0.75)
+    assert set(learner.state_dict()) == {f"net.{name}" for name in first}
+
+
 def test_pictures_of_a_person_are_drawn_together_and_others_stay() -> None:
     vectors = np.eye(4, dtype=np.float32)
     found = drawn_together(vectors, np.array(["a", "a", "", "b"]), 0.5)

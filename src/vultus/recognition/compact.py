@@ -9,11 +9,13 @@ pictures of a person have in common.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -58,6 +60,8 @@ class CompactSettings:
     together
         Weight of the person's mean embedding in the targets of a person with several pictures; the
         picture's own has the rest.
+    kept
+        Weight of the first weights beside the trained ones in what is evaluated and exported.
     width
         Factor on the channels; 1 with a teacher.
     batch
@@ -68,14 +72,15 @@ class CompactSettings:
     augmentation: Augmentation = field(default_factory=Augmentation)
     teacher: str | None = None
     together: float = 0.3
+    kept: float = 0.0
     width: float = 1.0
     batch: int = 64
 
     def __post_init__(self) -> None:
         if self.teacher is not None and self.width != 1:
             raise ValueError("a network that begins with a teacher's weights has width 1")
-        if not 0 <= self.together <= 1 or self.width <= 0:
-            raise ValueError("together must lie in [0, 1], width be positive")
+        if not 0 <= self.together <= 1 or not 0 <= self.kept < 1 or self.width <= 0:
+            raise ValueError("together and kept must lie in [0, 1], width be positive")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,11 +93,33 @@ class Development:
 
 
 class CompactLearner(Learner):
-    """One network, held to the targets."""
+    """One network, held to the targets.
 
-    def __init__(self, net: Embedder) -> None:
+    Parameters
+    ----------
+    net
+        Trained.
+    kept
+        Weight of what it was at first in :meth:`merged`, in [0, 1).
+    """
+
+    def __init__(self, net: Embedder, kept: float = 0.0) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.kept = net, kept
+        # Plain tensors, so that no checkpoint holds them: they are there whenever it is built.
+        self._first = {name: value.clone() for name, value in net.state_dict().items()}
+
+    def merged(self) -> Embedder:
+        """Return a network whose weights lie between the first and the trained ones.
+
+        What a network could do before it was trained further is lost less so (Wortsman et al.,
+        2022, equation 1).
+        """
+        net = copy.deepcopy(self.net)
+        with torch.no_grad():
+            for name, value in net.state_dict().items():
+                value.lerp_(self._first[name].to(value.device), self.kept)
+        return net
 
     def losses(self, batch: Batch, progress: Progress, player: str) -> Losses:
         """Return ``teach`` (1 - cosine to the target) and ``relations``."""
@@ -161,7 +188,7 @@ class Compact:
     @staticmethod
     def build(config: CompactSettings) -> CompactLearner:
         """Return a learner that has learnt nothing yet beyond its teacher's weights."""
-        return CompactLearner(network(config.teacher, config.width))
+        return CompactLearner(network(config.teacher, config.width), config.kept)
 
     @staticmethod
     def data(config: CompactSettings, seed: int) -> Data:
@@ -180,8 +207,9 @@ class Compact:
     @staticmethod
     def evaluate(learner: CompactLearner, development: Development) -> Mapping[str, float]:
         """Return TAR at FAR 1e-3 of clean and of spoiled probes, and their mean, which chooses."""
-        clean = embed(learner.net, development.clean)
-        spoiled = embed(learner.net, development.spoiled)
+        net = learner.merged()
+        clean = embed(net, development.clean)
+        spoiled = embed(net, development.spoiled)
         people = development.people
         pairs = comparisons(clean, people)
         across = comparisons(clean, people, spoiled, people)
@@ -194,7 +222,7 @@ class Compact:
     @staticmethod
     def export(learner: CompactLearner) -> Mapping[str, Export]:
         """Return the network, giving embeddings of unit length."""
-        return {"compact": embedding_export(learner.net, template=TEMPLATE)}
+        return {"compact": embedding_export(learner.merged(), template=TEMPLATE)}
 
 
 def drawn_together(vectors: Float, people: NDArray[np.str_], share: float) -> Float:
