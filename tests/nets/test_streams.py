@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vultus.errors import ConfigError
-from vultus.nets.streams import ByClass, Shuffled, Strata
+from vultus.nets.streams import ByClass, Shuffled, Strata, mixed
 
 
 @given(st.integers(1, 30), st.integers(1, 12), st.integers(0, 5))
@@ -72,3 +72,10 @@ def test_strata_hold_their_shares_in_every_half() -> None:
 def test_refuses_what_cannot_be_drawn(make: object) -> None:
     with pytest.raises(ConfigError):
         make()  # type: ignore[operator]
+
+
+def test_parts_are_mixed_by_their_shares_and_rounding_goes_to_the_first() -> None:
+    sampler = mixed([10, 5, 7], [1, 0, 2], 8, seed=3)
+    for step in range(4):
+        rows = sampler.batch(step)
+        assert ((rows < 10).sum(), ((rows >= 15) & (rows < 22)).sum()) == (3, 5)
