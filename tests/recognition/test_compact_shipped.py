@@ -31,10 +31,10 @@ def compact_analyzer(analyzer: Analyzer, compact: Embedder) -> Analyzer:
 
 def test_it_is_small_free_and_in_the_package(compact: Embedder) -> None:
     weight = manifest()[NAME]
-    assert resolve(NAME, offline=True).stat().st_size == weight.bytes < 14_000_000
+    assert resolve(NAME, offline=True).stat().st_size == weight.bytes < 3_000_000
     assert weight.commercial == "yes"
     assert compact.dim == 256
-    assert compact.space == f"{NAME}@{weight.digest}/dlib150"
+    assert compact.space == f"{NAME}@{weight.digest}/retail128"
 
 
 def test_a_face_and_its_spoiled_copy_are_one_person_and_two_faces_are_two(
