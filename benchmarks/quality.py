@@ -52,6 +52,7 @@ from vultus.quality.occlusion import (
     lid_features,
     place_features,
 )
+from vultus.recognition import Embedder
 from vultus.worlds import (
     DOMAINS,
     CameraSpec,
@@ -444,7 +445,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("probes.safetensors"))
     chosen = parser.parse_args()
     assert np.allclose(angles_of(head_rotation(30, 20, -10)[None])[0], [30, 20, -10])
-    analyzer = Analyzer(threads=1)
+    # The packaged quality weight was labelled by this recogniser.
+    analyzer = Analyzer(embedder=Embedder("dlib-resnet29", threads=1), threads=1)
     if chosen.command == "probes":
         done = probes(chosen.people, analyzer, chosen.out)
     else:

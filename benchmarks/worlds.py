@@ -159,7 +159,7 @@ def rasterisers(head: str) -> dict[str, Any]:
 
 def recognised(head: str, count: int = 120) -> dict[str, float]:
     """Show generated faces to the packaged detector and recogniser."""
-    detector, embedder = Detector(), Embedder()
+    detector, embedder = Detector(), Embedder("dlib-resnet29")
     spec = WorldSpec(
         head=head,
         size=224,

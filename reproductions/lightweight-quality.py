@@ -308,7 +308,7 @@ def _timed(work) -> float:
 
 @lru_cache(maxsize=1)
 def _recogniser() -> Embedder:
-    return Embedder(threads=1)
+    return Embedder("dlib-resnet29", threads=1)
 
 
 def _looked_at(people: int) -> Photographs:
@@ -353,7 +353,7 @@ def _look(people: int) -> Photographs:
                 labels.append((int(person), kind))
                 yield picture
 
-    seen = observe(pictures(), Analyzer(threads=1))
+    seen = observe(pictures(), Analyzer(embedder=_recogniser(), threads=1))
     table = np.array(labels)[seen.rows]
     return Photographs(seen, table[:, 0], table[:, 1])
 

@@ -27,7 +27,7 @@ Subject = Literal["largest", "central", "only"]
 SUBJECTS: Mapping[str, Subject] = {"largest": "largest", "central": "central", "only": "only"}
 
 #: Recognition network used where none is named.
-DEFAULT_EMBEDDER = "dlib-resnet29"
+DEFAULT_EMBEDDER = "compact-recogniser"
 
 #: Pictures that are decoded, searched and embedded together in a stream.
 CHUNK = 16

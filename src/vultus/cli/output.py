@@ -28,7 +28,7 @@ RecognizerOption = Annotated[
     str | None,
     typer.Option(
         "--recognizer",
-        help="Which recogniser: dlib-resnet29, compact-recogniser; dlib-resnet29 if not given. "
+        help="Which recogniser: compact-recogniser (if not given) or dlib-resnet29. "
         "Templates of different recognisers are never compared.",
     ),
 ]

@@ -110,7 +110,7 @@ class Embedder:
 
     def __init__(
         self,
-        name: str | EmbedderSpec = "dlib-resnet29",
+        name: str | EmbedderSpec = "compact-recogniser",
         provider: str = "cpu",
         threads: int | None = None,
         *,
