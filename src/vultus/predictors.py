@@ -175,9 +175,9 @@ PREDICTORS: Mapping[str, Entry] = {
         ),
         Entry(
             "liveness",
-            "bona fide or attack, learned from simulated attacks alone; no security control",
+            "bona fide or attack, tried on few real attacks; no security control",
             "vultus.filling:liveness",
-            weights=("cdcn-light",),
+            weights=("minifasnet-v2",),
             usual=False,
         ),
         Entry(

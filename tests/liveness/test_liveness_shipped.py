@@ -9,11 +9,12 @@ import pytest
 
 from vultus.analysis import Analyzer
 from vultus.errors import VultusError
-from vultus.geometry import crop_boxes
 from vultus.liveness import LivenessAnswer, LivenessPredictor, LivenessSpec
-from vultus.liveness.masks import EXPANSION
-from vultus.liveness.predictor import DEFAULT, THRESHOLDS, WARNING
+from vultus.liveness.predictor import DEFAULT, THRESHOLDS, WARNING, WARNINGS
+from vultus.liveness.windows import crop_faces
 from vultus.runtime import Store
+
+SIMULATED = "cdcn-light"
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +22,24 @@ def predictor() -> LivenessPredictor:
     return LivenessPredictor(threads=1, offline=True)
 
 
-def test_the_manifest_says_what_it_has_seen() -> None:
-    weight = Store().weight(DEFAULT)
-    assert (weight.task, weight.commercial, weight.template) == ("liveness", "yes", "box1.3")
+@pytest.fixture(scope="module")
+def simulated() -> LivenessPredictor:
+    return LivenessPredictor(SIMULATED, threads=1, offline=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "template", "seen"),
+    [(DEFAULT, "window2.7", "Minivision"), (SIMULATED, "box1.3", "no real one")],
+)
+def test_the_manifest_says_what_was_seen(name: str, template: str, seen: str) -> None:
+    weight = Store().weight(name)
+    assert (weight.task, weight.commercial, weight.template) == ("liveness", "yes", template)
+    assert weight.licence == "Apache-2.0"
     assert weight.bytes < 5_000_000
-    assert "simulated" in weight.data
-    assert set(THRESHOLDS) <= {w.id for w in Store().weights.values() if w.task == "liveness"}
+    assert seen in weight.data
+    known = {w.id for w in Store().weights.values() if w.task == "liveness"}
+    assert set(THRESHOLDS) == known
+    assert set(WARNINGS) <= known
 
 
 def test_answers_do_not_depend_on_the_batch(predictor: LivenessPredictor) -> None:
@@ -48,8 +61,16 @@ def test_scores_from_the_threshold_on_are_bona_fide(score: float, decision: str)
     assert answer.to_dict() == {
         "decision": decision, "score": score, "threshold": 0.5, "warning": WARNING,
     }  # fmt: skip
-    assert "simulated" in WARNING
-    assert "not a security control" in WARNING
+    assert "few real attacks" in WARNING
+    assert all("not a security control" in text for text in (WARNING, *WARNINGS.values()))
+
+
+def test_each_network_has_its_own_warning(
+    predictor: LivenessPredictor, simulated: LivenessPredictor
+) -> None:
+    for network, warning in ((predictor, WARNING), (simulated, WARNINGS[SIMULATED])):
+        crops = np.zeros((1, network.size, network.size, 3), np.uint8)
+        assert network.decide(crops)[0].to_dict()["warning"] == warning
 
 
 def test_a_network_without_threshold_decides_nothing(predictor: LivenessPredictor) -> None:
@@ -74,7 +95,7 @@ def test_an_analyzer_fills_all_faces_in_one_pass(
         (face,) = result.faces
         assert set(face.computed()) == {"liveness"}
         assert face.liveness["warning"] == WARNING
-        crop = crop_boxes(np.ascontiguousarray(image), face.box[None], EXPANSION, predictor.size)
+        crop = crop_faces(np.ascontiguousarray(image), face.box[None], "window2.7", predictor.size)
         assert face.liveness["score"] == pytest.approx(float(predictor.predict(crop)[0]), abs=1e-3)
 
 
@@ -83,24 +104,42 @@ def test_nobody_gets_liveness_unasked(analyzer: Analyzer, astronaut: np.ndarray)
     assert "liveness" not in face.computed()
 
 
-def test_a_sheet_scores_lower_than_what_it_shows(predictor: LivenessPredictor) -> None:
-    """The one thing the network has learned, on people and draws that it has not seen."""
+def test_a_sheet_scores_lower_than_what_it_shows(simulated: LivenessPredictor) -> None:
+    """The one thing that network has learned, on people and draws that it has not seen."""
     pytest.importorskip("torch")
     pytest.importorskip("numba")
     from vultus.liveness.cdcn.simulation import Simulation, rendered
     from vultus.measure.pad import Presentations, pad_eer
 
     plan = Simulation(train=1, development=1, bona_fide=2, seen=("studio", "phone"))
-    data = rendered(plan, "development", tuple(range(50_000, 50_010)), predictor.size, 77)
-    scores = predictor.predict(data.crops()[0]).astype(np.float64)
+    data = rendered(plan, "development", tuple(range(50_000, 50_010)), simulated.size, 77)
+    scores = simulated.predict(data.crops()[0]).astype(np.float64)
     equal = pad_eer(Presentations(scores, data.species, data.people)).estimate
     assert equal.value < 0.3
 
 
-def test_the_network_is_packaged() -> None:
+def test_a_photograph_shown_on_a_sheet_is_an_attack(
+    predictor: LivenessPredictor, astronaut: np.ndarray
+) -> None:
+    """Learned from real prints and screens; the simulated ones look alike to it."""
+    pytest.importorskip("torch")
+    from vultus.liveness.cdcn.wide import wide_photographs
+
+    photographs = [(astronaut, np.array([165, 60, 285, 215], np.float32), 0)] * 4
+    shown = wide_photographs(
+        photographs, 80, 3, split="test", species=("print", "replay"), bona_fide=1
+    )
+    taken = predictor.predict(shown.crops()[0]) >= THRESHOLDS[DEFAULT]
+    assert taken[~shown.live].mean() < 0.3
+    image = np.ascontiguousarray(astronaut)
+    assert predictor.decide(predictor.crop(image, photographs[0][1][None]))[0].bona_fide
+
+
+@pytest.mark.parametrize("name", [DEFAULT, SIMULATED])
+def test_the_network_is_packaged(name: str) -> None:
     import vultus
 
-    path = Path(vultus.__file__).parent / "weights" / f"{DEFAULT}.onnx"
+    path = Path(vultus.__file__).parent / "weights" / f"{name}.onnx"
     assert path.is_file()
     assert str(Path.home()).encode() not in path.read_bytes()
 

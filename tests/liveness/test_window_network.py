@@ -30,6 +30,7 @@ from vultus.liveness.cdcn.minifasnet import (
     MIDDLE,
     MiniFASNet,
     WindowNet,
+    export_published,
     load_minifasnet,
     map_score,
 )
@@ -38,6 +39,7 @@ from vultus.liveness.cdcn.window_learner import WindowLearner, distilled, label_
 from vultus.liveness.windows import WINDOW
 from vultus.nets.learning import MAIN, Progress
 from vultus.onnx_runtime import load_onnxruntime
+from vultus.runtime import Preprocessing
 from vultus.training import export, load_recipe, train
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes/cdcn/window.yaml"
@@ -100,7 +102,7 @@ class Published:
         self.add("MatMul", self.rng.normal(0, 0.05, (512, 128)))
         values = [self.rng.uniform(0.5, 2, 128) for _ in range(4)]
         self.add("BatchNormalization", *values)
-        self.add("MatMul", self.rng.normal(0, 0.1, (128, 3)))
+        self.add("MatMul", self.rng.normal(0, 3e-4, (128, 3)))
         value = helper.make_tensor_value_info
         graph = helper.make_graph(
             self.nodes,
@@ -156,6 +158,22 @@ def test_published_weights_give_published_answers(published: Path, theta: float)
     assert np.ptp(expected) > 0.1
     np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
     np.testing.assert_allclose(of_plain, expected, atol=1e-3 * np.abs(expected).max())
+
+
+def test_the_published_network_becomes_one_of_the_package(published: Path, tmp_path: Path) -> None:
+    export_published(published, tmp_path / "net.onnx")
+    spec = LivenessSpec(
+        "net", tmp_path / "net.onnx", Preprocessing(mean=(127.5,), std=(128.0,)), WINDOW
+    )
+    pictures = crops(3)
+    bgr = np.ascontiguousarray(pictures[..., ::-1].transpose(0, 3, 1, 2), dtype=np.float32)
+    session = load_onnxruntime().InferenceSession(
+        str(published), providers=["CPUExecutionProvider"]
+    )
+    logits = session.run(None, {"input": bgr})[0].astype(np.float64)
+    shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    found = LivenessPredictor(spec, threads=1).predict(pictures)
+    np.testing.assert_allclose(found, shares[:, 1], atol=1e-4)
 
 
 def test_every_neighbourhood_is_seen_by_differences() -> None:

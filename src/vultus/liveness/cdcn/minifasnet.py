@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vultus.errors import WeightsError
-from vultus.liveness.cdcn.convolution import CentralDifferenceConv2d, difference_kernel
+from vultus.liveness.cdcn.convolution import CentralDifferenceConv2d, difference_kernel, fused
 from vultus.liveness.cdcn.networks import Fusion, MapHead
+from vultus.nets.onnx import export_onnx
 
 #: Side of the crops, and of the map.
 SIDE, MAP = 80, 10
@@ -135,6 +136,34 @@ class WindowNet(nn.Module):
         maps, logits = self.parts(x)
         alive = torch.softmax(logits, 1)[:, LIVE]
         return (self.share * map_score(maps) + (1 - self.share) * alive)[:, None, None]
+
+
+class Published(nn.Module):
+    """The published network as it is, answering like :class:`WindowNet` without the map."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.trunk = MiniFASNet()
+        load_minifasnet(self.trunk, path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the probability of the class live as maps of one pixel, (N, 1, 1)."""
+        return torch.softmax(self.trunk(x)[1], 1)[:, LIVE, None, None]
+
+
+def export_published(source: Path, target: Path) -> None:
+    """Write the published network as the liveness networks of the package are written.
+
+    Parameters
+    ----------
+    source
+        See :func:`load_minifasnet`.
+    target
+        The ONNX file to write, for crops of the template ``window2.7``.
+    """
+    generator = torch.Generator().manual_seed(0)
+    example = torch.rand(2, 3, SIDE, SIDE, generator=generator) * 2 - 1
+    export_onnx(fused(Published(source)), example, target, outputs=("score",))
 
 
 def map_score(maps: Tensor) -> Tensor:
