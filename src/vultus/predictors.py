@@ -175,9 +175,9 @@ PREDICTORS: Mapping[str, Entry] = {
         ),
         Entry(
             "liveness",
-            "bona fide or attack, tried on few real attacks; no security control",
+            "bona fide or attack, learned from simulated attacks alone; no security control",
             "vultus.filling:liveness",
-            weights=("minifasnet-v2",),
+            weights=("cdcn-light",),
             usual=False,
         ),
         Entry(

@@ -213,7 +213,7 @@ def liveness(
     ] = None,
     network: Annotated[
         str, typer.Option(help="A liveness network of the manifest, or what 'vultus export' wrote.")
-    ] = "minifasnet-v2",
+    ] = "cdcn-light",
     out: OutOption = None,
     svg: SvgOption = False,
     json: JsonOption = False,

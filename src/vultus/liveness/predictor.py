@@ -24,16 +24,13 @@ FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
 
 #: The network used where none is named.
-DEFAULT = "minifasnet-v2"
+DEFAULT = "cdcn-light"
 
 #: Threshold of each network of the manifest, from its development people.
-THRESHOLDS: Mapping[str, float] = MappingProxyType({"minifasnet-v2": 0.153, "cdcn-light": 0.349})
+THRESHOLDS: Mapping[str, float] = MappingProxyType({"cdcn-light": 0.349})
 
 #: What has to be said wherever a decision is shown.
-WARNING = (
-    "Tried on a few real attacks alone; it passed some of them and refused some living people: "
-    "not a security control."
-)
+WARNING = "What it lets pass has to be measured on real attacks: not a security control."
 
 #: The same of networks that deserve a stronger word.
 WARNINGS: Mapping[str, str] = MappingProxyType(
