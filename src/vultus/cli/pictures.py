@@ -238,6 +238,7 @@ def _report(
     found = pictures(sources)
     rows: list[list[object]] = []
     skipped = 0
+    warnings: set[str] = set()
     shown = [field for field in fields if field in _SHOWN]
     stream = analyzer.stream(
         found, embed="embedding" in fields, fields=fields, keep_images=draw is not None
@@ -251,12 +252,12 @@ def _report(
             print_line(result.to_dict(embedding=templates))
         elif result.error is None:
             rows += _rows(result, shown)
+            if "liveness" in fields:
+                warnings |= {str(face.liveness["warning"]) for face in result.faces}
     if not json:
         table((*_COLUMNS, *(_SHOWN[field][0] for field in shown)), rows)
-        if "liveness" in fields:
-            from vultus.liveness.predictor import WARNING
-
-            note(f"liveness: {WARNING}")
+        for warning in sorted(warnings):
+            note(f"liveness: {warning}")
         if draw:
             typer.echo(f"pictures drawn in {draw}")
     _exit(skipped, len(found))
