@@ -196,7 +196,7 @@ def test_a_collapsed_batch_shows_in_the_monitors() -> None:
 def test_triplets_pull_people_apart(tmp_path: Path) -> None:
     small = {"name": "smallnet", "size": 48, "dim": 32, "width": 0.25}
     found = []
-    for steps in (1, 60):
+    for steps in (1, 120):
         result = train(
             RECIPE,
             {"steps": steps, "config.network": "backbone", "config.backbone": small},
