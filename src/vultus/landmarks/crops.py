@@ -21,6 +21,7 @@ from vultus.geometry import (
     warp,
 )
 from vultus.points68 import COUNT, keypoints
+from vultus.writing import replacing
 
 #: Where points come from; training weighs and mixes by it.
 RENDERED, TAUGHT, LABELLED = 0, 1, 2
@@ -185,9 +186,8 @@ def save_points(path: Path, crops: PointCrops) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {f.name: np.ascontiguousarray(getattr(crops, f.name)) for f in fields(crops)}
-    part = path.with_name(f".{path.name}.part")
-    save_file(arrays, part)
-    part.replace(path)
+    with replacing(path) as part:
+        save_file(arrays, part)
 
 
 def load_points(path: Path | str) -> PointCrops:

@@ -7,9 +7,8 @@ weights are fitted where both are known exactly: on rendered heads.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +25,7 @@ from vultus.geometry import (
 )
 from vultus.runtime import Session
 from vultus.runtime.tflite_onnx import convert
+from vultus.writing import replacing
 
 VERTICES = 478
 
@@ -170,10 +170,9 @@ class Correspondence:
     def save(self, path: Path) -> None:
         """Write as ``.npz``, whole or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
-        with part.open("wb") as stream:
-            np.savez(stream, vertices=self.vertices, weights=self.weights, residual=self.residual)
-        os.replace(part, path)
+        columns = {f.name: getattr(self, f.name) for f in fields(self)}
+        with replacing(path) as part, part.open("wb") as stream:
+            np.savez(stream, allow_pickle=False, **columns)
 
     @classmethod
     def load(cls, path: Path | str) -> Correspondence:

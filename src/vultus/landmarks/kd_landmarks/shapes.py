@@ -6,14 +6,14 @@ explain a share of the variance, and each b_i clamped to three deviations.
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vultus.errors import DatasetError
+from vultus.writing import replacing
 
 #: Deviations that a shape may lie from the mean along each component.
 LIMIT = 3.0
@@ -48,10 +48,9 @@ class ShapeModel:
     def save(self, path: Path) -> None:
         """Write as ``.npz``, whole or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        with part.open("wb") as stream:
-            np.savez(stream, mean=self.mean, components=self.components, deviations=self.deviations)
-        os.replace(part, path)
+        columns = {f.name: getattr(self, f.name) for f in fields(self)}
+        with replacing(path) as part, part.open("wb") as stream:
+            np.savez(stream, allow_pickle=False, **columns)
 
     @classmethod
     def load(cls, path: Path | str) -> ShapeModel:
