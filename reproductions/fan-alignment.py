@@ -34,7 +34,6 @@ from vultus.landmarks.fan.learners import (
     FaceData,
     FanLearner,
     FanSettings,
-    Renders,
     Task,
     auc,
     error_figures,
@@ -43,6 +42,7 @@ from vultus.landmarks.fan.networks import Fan, Network, matched_inner, parameter
 from vultus.landmarks.fan.released import find_released, load_released
 from vultus.landmarks.fan.views import FaceViews, Views
 from vultus.landmarks.heatmaps import coarse, face_boxes, jittered
+from vultus.landmarks.renders import Renders
 from vultus.measure.landmarks import nme
 from vultus.nets.learning import Progress
 from vultus.nets.streams import Shuffled

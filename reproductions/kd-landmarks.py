@@ -18,11 +18,12 @@ from torch import Tensor
 
 from vultus.landmarks.crops import DEVELOPMENT, TRAIN
 from vultus.landmarks.kd_landmarks.augmentation import Augmentation, PointExamples
-from vultus.landmarks.kd_landmarks.learners import KDSettings, Loss, PointData, Renders, kd_terms
+from vultus.landmarks.kd_landmarks.learners import KDSettings, Loss, PointData, kd_terms
 from vultus.landmarks.kd_landmarks.losses import TOLERANT, TOUGH
 from vultus.landmarks.kd_landmarks.networks import Network, Regressor, to_coordinates, to_pixels
 from vultus.landmarks.kd_landmarks.shapes import ShapeModel, fit_shapes
 from vultus.landmarks.prepare import render_crops
+from vultus.landmarks.renders import Renders
 from vultus.measure.landmarks import nme
 from vultus.nets.backbones import to_input
 from vultus.nets.streams import Shuffled

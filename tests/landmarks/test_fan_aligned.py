@@ -18,14 +18,14 @@ from vultus.landmarks.fan.aligned import (  # noqa: E402
     AlignedLearner,
     Points,
     aligned_figures,
-    load_crops,
     mean_places,
     place_losses,
 )
 from vultus.landmarks.fan.heatmaps import gaussian_maps  # noqa: E402
-from vultus.landmarks.fan.learners import FaceData, FanSettings, Renders  # noqa: E402
+from vultus.landmarks.fan.learners import FaceData, FanSettings  # noqa: E402
 from vultus.landmarks.fan.networks import Network  # noqa: E402
 from vultus.landmarks.prepare import render_crops  # noqa: E402
+from vultus.landmarks.renders import Renders, aligned_crops  # noqa: E402
 from vultus.nets.learning import Progress  # noqa: E402
 from vultus.settings import read_settings  # noqa: E402
 
@@ -106,7 +106,7 @@ def test_the_network_learns_to_place_points() -> None:
     settings = config(network=Network(stacks=1, channels=32, depth=2), batch=6)
     learner = FanAlignment.build(settings)
     assert isinstance(learner, AlignedLearner)
-    crops = load_crops(settings.data, 2)[0]
+    crops = aligned_crops(settings.data, 2)[0]
     images, points = crops.plain()
     batch = {
         "faces": {
@@ -168,7 +168,7 @@ def test_a_start_is_read_once(tmp_path: Path) -> None:
     before = FanAlignment.build(config()).net.state_dict()
     weights = {f"net.{name}": value.clone().contiguous() for name, value in before.items()}
     save_file(weights, tmp_path / "model.safetensors")
-    crops = load_crops(RENDERS, 2)[0]
+    crops = aligned_crops(RENDERS, 2)[0]
     images, points = crops.plain()
     given = {"image": images.copy(), "points": points, "weight": crops.weights}
     batch = {"faces": {name: torch.from_numpy(value) for name, value in given.items()}}
@@ -195,7 +195,7 @@ def test_files_are_mixed_by_their_shares(tmp_path: Path) -> None:
         save_points(file, render_crops("procedural", 8, seed, field=32))
     data = FaceData(size=32, files=tuple(map(str, files)))
     found = FanAlignment.data(config(data=data, batch=8, aligned=Aligned(shares=(1.0, 3.0))), 0)
-    first = int((load_crops(data, 0)[0].split == TRAIN).sum())
+    first = int((aligned_crops(data, 0)[0].split == TRAIN).sum())
     rows = found.streams["faces"].sampler.batch(0)
     assert (rows < first).sum() == 2
     assert len(found.development) == 2

@@ -28,7 +28,6 @@ from vultus.landmarks.fan.learners import (  # noqa: E402
     FaceData,
     FanLearner,
     FanSettings,
-    Renders,
     align_errors,
     depth_figures,
     error_figures,
@@ -36,6 +35,7 @@ from vultus.landmarks.fan.learners import (  # noqa: E402
 )
 from vultus.landmarks.fan.networks import DepthNetwork, Network  # noqa: E402
 from vultus.landmarks.fan.views import FaceViews, Views  # noqa: E402
+from vultus.landmarks.renders import Renders  # noqa: E402
 from vultus.nets.learning import Progress  # noqa: E402
 from vultus.points68 import MIRROR  # noqa: E402
 from vultus.settings import read_settings  # noqa: E402

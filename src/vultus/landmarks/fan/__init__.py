@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vultus.landmarks.crops import DEVELOPMENT, TEMPLATE, TRAIN
+from vultus.errors import DatasetError
+from vultus.landmarks.crop_networks import points_export
+from vultus.landmarks.crops import DEVELOPMENT, TRAIN
 from vultus.landmarks.fan.aligned import AlignedLearner, Points, aligned_data, aligned_figures
 from vultus.landmarks.fan.faces import Faces, joined, load_faces, render_faces
 from vultus.landmarks.fan.learners import (
@@ -100,16 +102,8 @@ class FanAlignment:
 
 
 def _aligned_export(learner: AlignedLearner) -> Export:
-    size = learner.config.data.size
-    example = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(37)) / 2
-    manifest = {
-        "task": "landmarks",
-        "template": TEMPLATE if size == 96 else f"{TEMPLATE} at {size} pixels",
-        "input": {"mean": [127.5], "std": [127.5]},
-    }
     about = {"system": "fan-alignment", "task": "align", "convention": learner.config.convention}
-    device = next(learner.parameters()).device
-    return Export(Points(learner.net), example.to(device), ("points",), manifest, about)
+    return points_export(Points(learner.net), learner.config.data.size, 37, about)
 
 
 class Shipped(nn.Module):
@@ -128,10 +122,8 @@ def load(data: FaceData, seed: int) -> Faces:
     """Return the faces of the files, or rendered ones."""
     if data.renders is not None:
         plan = data.renders
-        count = plan.train + plan.development
-        share = plan.development / count
         size = max(round(_DRAWN * data.size), 32)
-        return render_faces(plan.head, count, seed, size=size, development=share)
+        return render_faces(plan.head, plan.count, seed, size=size, development=plan.share)
     return joined([load_faces(file) for file in data.files])
 
 
@@ -143,8 +135,6 @@ def wanted(faces: Faces, config: FanSettings) -> Faces:
     DatasetError
         If none is left for training or for development.
     """
-    from vultus.errors import DatasetError
-
     kept = faces.known("contour" if config.task == "lift" else config.convention)
     if config.task != "align":
         kept = kept.known("projected")

@@ -11,28 +11,29 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from vultus.geometry import FloatArray, UInt8Array
-from vultus.landmarks.crops import DEVELOPMENT, TRAIN, PointCrops, joined, load_points
+from vultus.landmarks.crop_networks import (
+    figures_by_file,
+    load_network,
+    point_figures,
+    predict_points,
+)
+from vultus.landmarks.crops import DEVELOPMENT, TRAIN, PointCrops, joined
 from vultus.landmarks.fan.heatmaps import gaussian_maps, to_map
 from vultus.landmarks.fan.networks import Fan
 from vultus.landmarks.kd_landmarks.augmentation import Augmentation, PointExamples
-from vultus.landmarks.kd_landmarks.learners import load_network
-from vultus.landmarks.prepare import render_crops
-from vultus.measure.landmarks import nme
+from vultus.landmarks.renders import aligned_crops
 from vultus.nets.backbones import to_input
 from vultus.nets.learning import MAIN, Data, Learner, Losses, Progress
 from vultus.nets.streams import Shuffled, Stream, mixed
 from vultus.settings import settings
 
 if TYPE_CHECKING:
-    from vultus.landmarks.fan.learners import FaceData, FanSettings
-
-_CHUNK = 64
+    from vultus.landmarks.fan.learners import FanSettings
 
 
 @settings
@@ -73,16 +74,10 @@ class AlignedLearner(Learner):
             self.net(x), faces["points"], faces["weight"], config.data.size, config.sigma
         )
 
-    @torch.no_grad()
     def predict(self, images: UInt8Array) -> FloatArray:
         """Return points (N, 68, 2) in pixels of uint8 RGB crops (N, S, S, 3)."""
         self.net.eval()
-        network, device = Points(self.net), next(self.parameters()).device
-        parts = [
-            network(to_input(torch.from_numpy(images[i : i + _CHUNK].copy()).to(device)))
-            for i in range(0, len(images), _CHUNK)
-        ]
-        return np.asarray(torch.cat(parts).float().cpu().numpy(), np.float32)
+        return predict_points(Points(self.net), images)
 
 
 class Points(nn.Module):
@@ -143,19 +138,9 @@ def place_losses(
     return Losses(terms)
 
 
-def load_crops(data: FaceData, seed: int) -> list[PointCrops]:
-    """Return the aligned crops of each file, or rendered ones, at the size of the network."""
-    if data.renders is not None:
-        plan = data.renders
-        count = plan.train + plan.development
-        share = plan.development / count
-        return [render_crops(plan.head, count, seed, field=data.size, development=share)]
-    return [load_points(file).resized(data.size) for file in data.files]
-
-
 def aligned_data(config: FanSettings, aligned: Aligned, seed: int) -> Data:
     """Return views of aligned crops, and plain development crops by file."""
-    files = load_crops(config.data, seed)
+    files = aligned_crops(config.data, seed)
     train = [part.take(part.split == TRAIN) for part in files]
     development = [part.take(part.split == DEVELOPMENT) for part in files]
     examples = PointExamples(joined(train), aligned.views)
@@ -169,11 +154,5 @@ def aligned_data(config: FanSettings, aligned: Aligned, seed: int) -> Data:
 
 def aligned_figures(learner: AlignedLearner, development: list[PointCrops]) -> dict[str, float]:
     """Return NME by the outer eye corners and the share above 10 %, of each file and the last."""
-    found: dict[str, float] = {}
-    for number, crops in enumerate(development):
-        images, truth = crops.plain()
-        lengths = np.linalg.norm(truth[:, 36] - truth[:, 45], axis=1)
-        errors = nme(learner.predict(images), truth, np.maximum(lengths, 1.0))
-        values = {"nme": float(errors.mean()), "failure_rate": float((errors > 0.1).mean())}
-        found |= {f"{name}_{number}": value for name, value in values.items()} | values
-    return found
+    plain = (crops.plain() for crops in development)
+    return figures_by_file(point_figures(learner.predict(images), truth) for images, truth in plain)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,10 @@ from vultus.geometry import FloatArray, UInt8Array, transform_points, warp
 from vultus.landmarks.crops import DEVELOPMENT, TRAIN
 from vultus.landmarks.heatmaps import REFERENCE, crop_maps, face_boxes
 from vultus.points68 import COUNT
+from vultus.writing import replacing
+
+if TYPE_CHECKING:
+    from vultus.worlds import World
 
 Convention = Literal["contour", "projected"]
 
@@ -123,27 +127,29 @@ def render_faces(
         Whether glasses, hats, make-up and things in the way occur.
     """
     from vultus.worlds import CameraSpec, PoseSpec, WearSpec, World, WorldSpec
-    from vultus.worlds.camera import HEAD_HEIGHT
 
     people = max(count // 2, 2)
-    world = World(
-        WorldSpec(
-            head=head,
-            size=size,
-            detail="low" if size <= 160 else "high",
-            population=seed,
-            identities=people,
-            pose=PoseSpec(yaw=(-90, 90), pitch=(-pitch, pitch), roll=(-roll, roll), normal=False),
-            camera=CameraSpec(fill=(0.6, 0.9)),
-            wear=WearSpec(
-                glasses=0.2 * worn, hat=0.08 * worn, makeup=0.2 * worn, occluder=0.1 * worn
-            ),
-        )
+    spec = WorldSpec(
+        head=head,
+        size=size,
+        detail="low" if size <= 160 else "high",
+        population=seed,
+        identities=people,
+        pose=PoseSpec(yaw=(-90, 90), pitch=(-pitch, pitch), roll=(-roll, roll), normal=False),
+        camera=CameraSpec(fill=(0.6, 0.9)),
+        wear=WearSpec(glasses=0.2 * worn, hat=0.08 * worn, makeup=0.2 * worn, occluder=0.1 * worn),
     )
     first = min(max(round(people * (1 - development)), 1), people - 1)
+    return _drawn(World(spec), seed, count, first)
+
+
+def _drawn(world: World, seed: int, count: int, first: int) -> Faces:
+    """Return the first pictures of a world; people from ``first`` on are of development."""
+    from vultus.worlds.camera import HEAD_HEIGHT
+
     shots = [world.shot(seed, index) for index in range(count)]
     samples = [world.picture(shot) for shot in shots]
-    pixels = [shot.camera.fill * size / HEAD_HEIGHT for shot in shots]
+    pixels = [shot.camera.fill * world.spec.size / HEAD_HEIGHT for shot in shots]
     projected = []
     for sample, scale in zip(samples, pixels, strict=True):
         depth = sample.landmarks3d[:, 2]
@@ -218,9 +224,9 @@ def save_faces(path: Path, faces: Faces) -> None:
     from safetensors.numpy import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    save_file({f.name: np.ascontiguousarray(getattr(faces, f.name)) for f in fields(faces)}, part)
-    part.replace(path)
+    arrays = {f.name: np.ascontiguousarray(getattr(faces, f.name)) for f in fields(faces)}
+    with replacing(path) as part:
+        save_file(arrays, part)
 
 
 def load_faces(path: Path | str) -> Faces:

@@ -19,6 +19,7 @@ from vultus.landmarks.fan.heatmaps import gaussian_maps, to_map
 from vultus.landmarks.fan.networks import STRIDE, DepthNet, DepthNetwork, Fan, Network
 from vultus.landmarks.fan.views import Views
 from vultus.landmarks.heatmaps import REFERENCE, cut_boxes
+from vultus.landmarks.renders import Renders
 from vultus.measure.landmarks import area_under_curve, nme, normalisers
 from vultus.nets.backbones import to_input
 from vultus.nets.learning import MAIN, Learner, Losses, Progress
@@ -32,27 +33,6 @@ LIMIT, STEPS = 0.07, 70
 
 #: Degrees of yaw that LS3D-W's bands end at.
 BANDS = (30.0, 60.0, 90.0)
-
-
-@settings
-class Renders:
-    """Rendered heads to learn from where no files are given.
-
-    Parameters
-    ----------
-    train, development
-        Pictures of each split, two of each person; nobody is in both.
-    head
-        ``procedural`` or ``ict``.
-    """
-
-    train: int
-    development: int
-    head: str = "procedural"
-
-    def __post_init__(self) -> None:
-        if self.train < 2 or self.development < 2:
-            raise ValueError("need two pictures of each split")
 
 
 @settings
@@ -82,6 +62,8 @@ class FaceData:
     def __post_init__(self) -> None:
         if bool(self.files) == (self.renders is not None):
             raise ValueError("give either files or renders")
+        if self.renders is not None and self.renders.development < 2:
+            raise ValueError("need two pictures of each split")
         if self.size % STRIDE or self.size < 16 or not self.reference > 0:
             raise ValueError("size must be a multiple of 4 from 16 on, reference above 0")
 

@@ -8,26 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
-from vultus.landmarks.crops import (
-    DEVELOPMENT,
-    TEMPLATE,
-    TRAIN,
-    PointCrops,
-    joined,
-    load_points,
-)
+from vultus.geometry import FloatArray
+from vultus.landmarks.crop_networks import figures_by_file, points_export
+from vultus.landmarks.crops import DEVELOPMENT, TRAIN, PointCrops, joined
 from vultus.landmarks.kd_landmarks.augmentation import PointExamples, view_points
-from vultus.landmarks.kd_landmarks.learners import (
-    KDLearner,
-    KDSettings,
-    PointData,
-    figures,
-)
+from vultus.landmarks.kd_landmarks.learners import KDLearner, KDSettings, figures
 from vultus.landmarks.kd_landmarks.networks import Shipped
 from vultus.landmarks.kd_landmarks.shapes import ShapeModel, fit_shapes
-from vultus.landmarks.prepare import render_crops
+from vultus.landmarks.renders import aligned_crops
 from vultus.nets.learning import Data, Export
 from vultus.nets.streams import Shuffled, Strata, Stream, mixed
 from vultus.registry import system
@@ -50,7 +38,7 @@ class KDLandmarks:
     @staticmethod
     def data(config: KDSettings, seed: int) -> Data:
         """Return views of faces, and plain development crops by file."""
-        files = load(config.data, seed)
+        files = aligned_crops(config.data, seed)
         train = [part.take(part.split == TRAIN) for part in files]
         wanted = config.data.development or range(len(files))
         development = [files[i].take(files[i].split == DEVELOPMENT) for i in wanted]
@@ -73,38 +61,16 @@ class KDLandmarks:
     ) -> dict[str, float]:
         """Return NME and failure rate of the trained network, on the last file and on each."""
         parts, shapes = development
-        found: dict[str, float] = {}
-        for number, crops in enumerate(parts):
-            targets = None if shapes is None else shapes.soften(crops.plain()[1])
-            values = figures(learner.net, crops, targets)
-            found |= {f"{name}_{number}": value for name, value in values.items()} | values
-        return found
+
+        def targets(crops: PointCrops) -> FloatArray | None:
+            return None if shapes is None else shapes.soften(crops.plain()[1])
+
+        return figures_by_file(figures(learner.net, crops, targets(crops)) for crops in parts)
 
     @staticmethod
     def export(learner: KDLearner) -> dict[str, Export]:
         """Return the network of the stage: crop in, points in crop pixels out."""
-        size = learner.config.data.size
-        generator = torch.Generator().manual_seed(16)
-        example = torch.randn(2, 3, size, size, generator=generator) / 2
-        device = next(learner.parameters()).device
-        manifest = {
-            "task": "landmarks",
-            "template": TEMPLATE if size == 96 else f"{TEMPLATE} at {size} pixels",
-            "input": {"mean": [127.5], "std": [127.5]},
-        }
-        return {
-            "landmarks": Export(Shipped(learner.net), example.to(device), ("points",), manifest)
-        }
-
-
-def load(data: PointData, seed: int) -> list[PointCrops]:
-    """Return the crops of each file, or rendered ones, at the input's size."""
-    if data.renders is not None:
-        plan = data.renders
-        share = plan.development / (plan.train + plan.development)
-        count = plan.train + plan.development
-        return [render_crops(plan.head, count, seed, field=data.size, development=share)]
-    return [load_points(file).resized(data.size) for file in data.files]
+        return {"landmarks": points_export(Shipped(learner.net), learner.config.data.size, 16)}
 
 
 def shape_model(examples: PointExamples, config: KDSettings, seed: int) -> ShapeModel:

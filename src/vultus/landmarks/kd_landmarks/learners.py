@@ -9,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from vultus.errors import TrainingError
 from vultus.geometry import UInt8Array
+from vultus.landmarks.crop_networks import load_network, point_figures, predict_points
 from vultus.landmarks.crops import PointCrops
 from vultus.landmarks.kd_landmarks.augmentation import Augmentation
 from vultus.landmarks.kd_landmarks.losses import (
@@ -26,13 +26,12 @@ from vultus.landmarks.kd_landmarks.losses import (
 from vultus.landmarks.kd_landmarks.networks import (
     Network,
     Regressor,
+    Shipped,
     to_coordinates,
-    to_pixels,
 )
-from vultus.measure.landmarks import nme
+from vultus.landmarks.renders import Renders
 from vultus.nets.backbones import to_input
 from vultus.nets.learning import MAIN, Learner, Losses, ParameterGroup, Progress
-from vultus.nets.starts import network_weights
 from vultus.settings import settings
 
 Stage = Literal["tough", "tolerant", "student", "all"]
@@ -40,29 +39,6 @@ Loss = Literal["kd", "main", "mse", "l1", "wing"]
 
 #: Losses that need a teacher.
 _TAUGHT = ("kd", "main")
-
-_CHUNK = 64
-
-
-@settings
-class Renders:
-    """Rendered heads to learn from where no files are given.
-
-    Parameters
-    ----------
-    train, development
-        Pictures of each split, two of each person; nobody is in both.
-    head
-        ``procedural`` or ``ict``.
-    """
-
-    train: int
-    development: int
-    head: str = "procedural"
-
-    def __post_init__(self) -> None:
-        if self.train < 2 or self.development < 1:
-            raise ValueError("need two training pictures and one of development")
 
 
 @settings
@@ -297,53 +273,17 @@ def mean(values: Tensor, weight: Tensor) -> Tensor:
     return (values * weight).sum() / (weight.sum() * values.shape[-1]).clamp(min=1e-6)
 
 
-def load_network(network: nn.Module, path: str) -> None:
-    """Load the network of a checkpoint of this system, averaged weights where there are some.
-
-    Parameters
-    ----------
-    network
-        To load into.
-    path
-        A run's folder, a checkpoint's, or one ``.safetensors`` file.
-
-    Raises
-    ------
-    ConfigError
-        If there is no checkpoint.
-    TrainingError
-        If it holds another network.
-    """
-    try:
-        network.load_state_dict(network_weights(path), strict=True)
-    except RuntimeError as error:
-        raise TrainingError(f"{path}: does not fit the network: {error}") from error
-
-
-@torch.no_grad()
 def predict(network: Regressor, images: UInt8Array) -> NDArray[np.float32]:
     """Return points (N, 68, 2) in pixels of uint8 RGB crops (N, S, S, 3)."""
-    device = next(network.parameters()).device
-    parts = [
-        to_pixels(
-            network(to_input(torch.from_numpy(images[i : i + _CHUNK].copy()).to(device))),
-            network.size,
-        )
-        for i in range(0, len(images), _CHUNK)
-    ]
-    return np.asarray(torch.cat(parts).float().cpu().numpy(), np.float32)
+    return predict_points(Shipped(network), images)
 
 
 def figures(
     network: Regressor, crops: PointCrops, targets: NDArray[np.float32] | None = None
 ) -> dict[str, float]:
-    """Return the mean NME by the distance of the outer eye corners, and the share above 10 %.
+    """Return the figures of :func:`~vultus.landmarks.crop_networks.point_figures`.
 
-    Points without trust count as they are; ``targets`` takes the place of the crops' points.
+    ``targets`` (N, 68, 2) takes the place of the crops' points.
     """
     images, truth = crops.plain()
-    aims = truth if targets is None else targets
-    found = predict(network, images)
-    lengths = np.linalg.norm(truth[:, 36] - truth[:, 45], axis=1)
-    errors = nme(found, aims, np.maximum(lengths, 1.0))
-    return {"nme": float(errors.mean()), "failure_rate": float((errors > 0.1).mean())}
+    return point_figures(predict(network, images), truth, targets)

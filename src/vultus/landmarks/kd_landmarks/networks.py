@@ -166,8 +166,3 @@ def _trunk(config: Network, size: int) -> nn.Module:
             )
         )
     return trunk  # type: ignore[no-any-return]
-
-
-def parameters(network: nn.Module) -> int:
-    """Return the number of trained values."""
-    return sum(p.numel() for p in network.parameters())
