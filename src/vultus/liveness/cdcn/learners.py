@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +24,7 @@ from vultus.liveness.cdcn.networks import (
     build_cdcn,
     build_from_genotype,
 )
-from vultus.liveness.cdcn.presentations import PadCrops, load_presentations
+from vultus.liveness.cdcn.presentations import PadCrops, load_presentations, mask_depth
 from vultus.liveness.cdcn.search import SearchNet
 from vultus.liveness.cdcn.simulation import Simulation, simulate
 from vultus.liveness.scoring import clip_scores, frame_scores
@@ -266,12 +267,7 @@ def load_data(config: CDCNSettings, seed: int) -> PadCrops:
 
 def masked(data: PadCrops) -> PadCrops:
     """Return presentations whose depth label is the face's mask, zero for attacks."""
-    depth = np.where(data.live[:, None, None], data.masks, 0).astype(np.uint8)
-    columns = {
-        name: getattr(data, name)
-        for name in ("images", "masks", "species", "domains", "splits", "people", "clips", "size")
-    }
-    return PadCrops(depth=depth, **columns)
+    return replace(data, depth=mask_depth(data.masks, data.species))
 
 
 @torch.no_grad()

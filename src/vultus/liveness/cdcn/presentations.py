@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vultus.errors import DatasetError
+from vultus.errors import ConfigError, DatasetError
 from vultus.geometry import crop_boxes
 from vultus.liveness.masks import EXPANSION
 from vultus.measure.pad import BONA_FIDE
@@ -138,6 +138,37 @@ def cut(
     image = crop_boxes(picture, boxes, factor, side)[0]
     both = crop_boxes(np.round(labels).astype(np.uint8), boxes, factor, side)[0]
     return image, both[..., 0], both[..., 1]
+
+
+def from_rows(rows: Sequence[Mapping[str, Any]], size: int, split: str) -> PadCrops:
+    """Return frames of one split as a set.
+
+    Parameters
+    ----------
+    rows
+        One or more frames, each with the fields of :class:`PadCrops` by name, a value each in place
+        of N. Where they have no ``depth``, the label is that of :func:`mask_depth`.
+    size, split
+        Side of a test crop; split of all frames.
+    """
+    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    if "depth" not in columns:
+        columns["depth"] = mask_depth(columns["masks"], columns["species"])
+    return PadCrops(**columns, splits=np.full(len(rows), split), size=size)
+
+
+def mask_depth(masks: UInt8, species: Names) -> UInt8:
+    """Return depth labels where no depth is known: the masks, uint8 (N, L, L), zero for attacks."""
+    live = species == BONA_FIDE
+    return np.where(live[:, None, None], masks, 0).astype(np.uint8)
+
+
+def check_known(names: Iterable[str], known: Iterable[str], what: str) -> None:
+    """Raise :class:`ConfigError` where a name is not among the known ones; ``what`` they name."""
+    everything = set(known)
+    unknown = sorted(set(names) - everything)
+    if unknown:
+        raise ConfigError(f"unknown {what} {unknown}; known: {sorted(everything)}")
 
 
 def joined(parts: Sequence[PadCrops]) -> PadCrops:

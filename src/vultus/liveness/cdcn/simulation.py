@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vultus.errors import ConfigError
 from vultus.liveness.cdcn.depth import depth_label, mask_label
-from vultus.liveness.cdcn.presentations import PadCrops, cut, joined
+from vultus.liveness.cdcn.presentations import PadCrops, check_known, cut, from_rows, joined
 from vultus.liveness.masks import hull_mask
 from vultus.measure.pad import BONA_FIDE
 from vultus.settings import settings
+
+if TYPE_CHECKING:
+    from vultus.worlds.capture import CameraState
+    from vultus.worlds.sheets import Sheet
 
 UInt8 = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
@@ -105,7 +109,7 @@ def rendered(
     people, size, seed
         Who; see :func:`simulate`.
     """
-    return _collected(list(_rows(plan, split, people, size, seed)), size, split)
+    return from_rows(list(_rows(plan, split, people, size, seed)), size, split)
 
 
 def _rows(
@@ -116,9 +120,7 @@ def _rows(
     from vultus.worlds.chart import Part
 
     names = plan.unseen if split == "test" else plan.seen
-    unknown = sorted(set(names) - set(DOMAINS))
-    if unknown:
-        raise ConfigError(f"unknown capture domains {unknown}; known: {sorted(DOMAINS)}")
+    check_known(names, DOMAINS, "capture domains")
     number = 0
     for kind, species in enumerate(("bona_fide", *plan.species)):
         # The picture is larger than the crop by what the box lacks of the picture's height.
@@ -219,7 +221,7 @@ def reimage(
             )
     if not rows:
         raise ConfigError("there is no photograph to show")
-    return _collected(rows, size, split)
+    return from_rows(rows, size, split)
 
 
 def _presented(
@@ -227,13 +229,9 @@ def _presented(
 ) -> tuple[UInt8, FloatArray]:
     """Return a picture (side, side, 3) of the photograph's face, and its box there."""
     from vultus.geometry import crop_boxes
-    from vultus.worlds import DOMAINS, LightSpec, capture, recapture, sample_sheet, show
-    from vultus.worlds.backgrounds import procedural_background
-    from vultus.worlds.reimage import box_corners, on_picture
-    from vultus.worlds.scene import sample_lighting
+    from vultus.worlds import DOMAINS, recapture, sample_sheet
 
-    if domain not in DOMAINS:
-        raise ConfigError(f"unknown capture domain {domain!r}; known: {sorted(DOMAINS)}")
+    check_known([domain], DOMAINS, "capture domains")
     around = float(rng.uniform(1.7, 2.3))
     span = (box[2:] - box[:2]) / (box[2:] - box[:2]).max()
     state = DOMAINS[domain].sample(rng)
@@ -244,19 +242,51 @@ def _presented(
     place = np.concatenate([middle - half, middle + half]).astype(np.float32)
     if name == BONA_FIDE:
         return recapture(source, state, rng), place
-    shown = show(
-        source,
-        sample_sheet(name, rng),
-        fill=float(rng.uniform(0.85, 1.1)),
-        size=side,
-        lighting=sample_lighting(LightSpec(), rng),
-        rng=rng,
-    )
+    sheet = sample_sheet(name, rng)
+    fill = float(rng.uniform(0.85, 1.1))
+    return on_sheet(source, place, sheet, state, rng, fill=fill, side=side)
+
+
+def on_sheet(
+    source: UInt8,
+    box: FloatArray,
+    sheet: Sheet,
+    state: CameraState,
+    rng: np.random.Generator,
+    *,
+    fill: float,
+    side: int,
+    mosaic: bool = False,
+) -> tuple[UInt8, FloatArray]:
+    """Return what a camera takes of a photograph on a sheet, uint8 (side, side, 3), and the box.
+
+    Parameters
+    ----------
+    source, box
+        Photograph, uint8 (S, S, 3), and xyxy pixels of the face in it.
+    sheet, state
+        What it is shown on, and the camera.
+    rng
+        Of lighting, background and noise.
+    fill
+        Height of the shown photograph over that of the picture.
+    side
+        Of the picture in pixels.
+    mosaic
+        Whether the camera sees one colour per pixel.
+    """
+    from vultus.worlds import LightSpec, capture, show
+    from vultus.worlds.backgrounds import procedural_background
+    from vultus.worlds.reimage import box_corners, on_picture
+    from vultus.worlds.scene import sample_lighting
+
+    lighting = sample_lighting(LightSpec(), rng)
+    shown = show(source, sheet, fill=fill, size=side, lighting=lighting, rng=rng)
     back = procedural_background(rng, side)
     light = shown.radiance[..., :3] + (1 - shown.radiance[..., 3:]) * back
-    corners = on_picture(box_corners(place), shown)
+    corners = on_picture(box_corners(box), shown)
     there = np.concatenate([corners.min(0), corners.max(0)]).astype(np.float32)
-    return capture(np.asarray(light, np.float32), state, rng), there
+    return capture(np.asarray(light, np.float32), state, rng, mosaic=mosaic), there
 
 
 def _ellipse(box: FloatArray, side: int) -> NDArray[np.bool_]:
@@ -265,8 +295,3 @@ def _ellipse(box: FloatArray, side: int) -> NDArray[np.bool_]:
     return np.asarray(
         ((x - middle[0]) / half[0]) ** 2 + ((y - middle[1]) / half[1]) ** 2 <= 1, np.bool_
     )
-
-
-def _collected(rows: list[dict[str, Any]], size: int, split: str) -> PadCrops:
-    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    return PadCrops(**columns, splits=np.full(len(rows), split), size=size)

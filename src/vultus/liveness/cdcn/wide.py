@@ -16,15 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vultus.errors import ConfigError
-from vultus.liveness.cdcn.presentations import PadCrops, loose_side
-from vultus.liveness.cdcn.simulation import Simulation
+from vultus.liveness.cdcn.presentations import PadCrops, check_known, from_rows, loose_side
+from vultus.liveness.cdcn.simulation import Simulation, on_sheet
 from vultus.liveness.windows import SCALE, cut_window, window_of
 from vultus.measure.pad import BONA_FIDE
 from vultus.worlds.capture import (
     DOMAINS,
     CameraState,
     CaptureDomain,
-    capture,
     compressed,
     recapture,
 )
@@ -134,8 +133,8 @@ def wide_photographs(
     ConfigError
         If a species or camera is unknown, or there is no photograph.
     """
-    known(species, SHOWN)
-    known(domains, tuple(CAMERAS))
+    check_known(species, SHOWN, "attack species")
+    check_known(domains, CAMERAS, "cameras")
     rows: list[dict[str, Any]] = []
     clip = 0
     for index, (photo, box, who) in enumerate(photographs):
@@ -151,7 +150,7 @@ def wide_photographs(
             clip += 1
     if not rows:
         raise ConfigError("there is no photograph to show")
-    return _collected(rows, size, split)
+    return from_rows(rows, size, split)
 
 
 def wide_rendered(
@@ -172,9 +171,9 @@ def wide_rendered(
         Windows of each presentation.
     """
     names = plan.unseen if split == "test" else plan.seen
-    known(names, tuple(CAMERAS))
+    check_known(names, CAMERAS, "cameras")
     rows = list(_rendered_rows(plan, names, people, size, seed, frames))
-    return _collected(rows, size, split)
+    return from_rows(rows, size, split)
 
 
 def _rendered_rows(
@@ -257,7 +256,7 @@ def presented(
         shown = replace(sample_display(rng), fill=_filling(box, len(source), rng))
         picture, matrix = replay_full(source, shown, state, PICTURE, rng)
         return picture, _moved(box, matrix)
-    return _on_sheet(source, box, name, state, rng)
+    return _taken_of_sheet(source, box, name, state, rng)
 
 
 def _filling(box: FloatArray, side: int, rng: np.random.Generator) -> float:
@@ -278,28 +277,15 @@ def _as_taken(source: UInt8, rng: np.random.Generator) -> UInt8:
     return np.asarray(back, np.uint8)
 
 
-def _on_sheet(
+def _taken_of_sheet(
     source: UInt8, box: FloatArray, name: str, state: CameraState, rng: np.random.Generator
 ) -> tuple[UInt8, FloatArray]:
-    from vultus.worlds import LightSpec, sample_sheet, show
-    from vultus.worlds.backgrounds import procedural_background
-    from vultus.worlds.reimage import box_corners, on_picture
-    from vultus.worlds.scene import sample_lighting
+    from vultus.worlds import sample_sheet
 
     full = name.endswith("_full")
-    shown = show(
-        source,
-        sample_sheet(name.removesuffix("_full"), rng),
-        fill=_filling(box, len(source), rng) if full else float(rng.uniform(*IN_VIEW)),
-        size=PICTURE,
-        lighting=sample_lighting(LightSpec(), rng),
-        rng=rng,
-    )
-    back = procedural_background(rng, PICTURE)
-    light = shown.radiance[..., :3] + (1 - shown.radiance[..., 3:]) * back
-    corners = on_picture(box_corners(box), shown)
-    place = np.concatenate([corners.min(0), corners.max(0)]).astype(np.float32)
-    return capture(np.asarray(light, np.float32), state, rng, mosaic=True), place
+    sheet = sample_sheet(name.removesuffix("_full"), rng)
+    fill = _filling(box, len(source), rng) if full else float(rng.uniform(*IN_VIEW))
+    return on_sheet(source, box, sheet, state, rng, fill=fill, side=PICTURE, mosaic=True)
 
 
 def _moved(box: FloatArray, matrix: NDArray[np.float64]) -> FloatArray:
@@ -307,17 +293,3 @@ def _moved(box: FloatArray, matrix: NDArray[np.float64]) -> FloatArray:
     corners = np.array([[(x1, y1), (x2, y1), (x2, y2), (x1, y2)]], np.float64)
     there = cv2.perspectiveTransform(corners, matrix)[0]
     return np.concatenate([there.min(0), there.max(0)]).astype(np.float32)
-
-
-def known(names: Iterable[str], all_names: tuple[str, ...]) -> None:
-    """Raise :class:`ConfigError` for names that are not among all."""
-    unknown = sorted(set(names) - set(all_names))
-    if unknown:
-        raise ConfigError(f"unknown {unknown}; known: {sorted(all_names)}")
-
-
-def _collected(rows: list[dict[str, Any]], size: int, split: str) -> PadCrops:
-    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    live = columns["species"] == BONA_FIDE
-    depth = np.where(live[:, None, None], columns["masks"], 0).astype(np.uint8)
-    return PadCrops(**columns, depth=depth, splits=np.full(len(rows), split), size=size)
