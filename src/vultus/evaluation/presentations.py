@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import cv2
@@ -26,6 +26,10 @@ from vultus.worlds import SPECIES
 
 Photograph = tuple[UInt8Array, FloatArray, int]
 Part = Literal["learn", "test"]
+Head = Literal["procedural", "ict"]
+
+#: Splits in order; it decides who is in which, and where the draws of photographs begin.
+SPLITS = ("train", "development", "test")
 
 #: Attacks and cameras that a network learns from; the test part has all there are. A name that
 #: stands twice is drawn twice as often.
@@ -55,7 +59,7 @@ def presentations(
     people: int = 120,
     limit: int = 250,
     seed: int = 0,
-    heads: Sequence[Literal["procedural", "ict"]] = ("procedural", "ict"),
+    heads: Sequence[Head] = ("procedural", "ict"),
     progress: Callable[[str], None] | None = None,
 ) -> PadCrops:
     """Draw presentations of rendered heads and of photographs.
@@ -90,38 +94,93 @@ def presentations(
     DatasetError
         If a part of a set has no photograph with a face.
     """
-    splits = ("train", "development") if part == "learn" else ("test",)
+
+    def render(split: str, head: Head, population: int, who: tuple[int, ...]) -> PadCrops:
+        plan = render_plan(split, head, population, SEEN_DOMAINS, ALL_DOMAINS)
+        return rendered(plan, split, who, size, seed)
+
+    def show(split: str, number: int, found: Sequence[Photograph]) -> PadCrops:
+        return _shown(found, split, size, photograph_seed(seed, split))
+
+    drawing = Drawing(render, show, prepared)
+    return draw(part, sets, detector, drawing, people, limit, heads, progress)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """How a kind of presentations is drawn.
+
+    Parameters
+    ----------
+    rendered
+        From the split, the source of heads, the seed of their population and the numbers of people.
+    shown
+        From the split, the place of the set among the sets, and its photographs.
+    prepared
+        What is done to a photograph, uint8 (H, W, 3), before its face is looked for.
+    """
+
+    rendered: Callable[[str, Head, int, tuple[int, ...]], PadCrops]
+    shown: Callable[[str, int, Sequence[Photograph]], PadCrops]
+    prepared: Callable[[UInt8Array], UInt8Array]
+
+
+def draw(
+    part: Part,
+    sets: Sequence[Dataset],
+    detector: Detector,
+    drawing: Drawing,
+    people: int,
+    limit: int,
+    heads: Sequence[Head],
+    progress: Callable[[str], None] | None,
+) -> PadCrops:
+    """Draw the blocks of a part and join them; arguments and errors as :func:`presentations`."""
     told = progress or (lambda _: None)
     blocks = []
-    for split in splits:
-        for place, head in enumerate(heads):
-            count = max((people if split == "train" else people // 4) // len(heads), 1)
+    for split in SPLITS[:2] if part == "learn" else SPLITS[2:]:
+        whole = split == "train"
+        for population, head in enumerate(heads):
+            count = max((people if whole else people // 4) // len(heads), 1)
             # Thousands apart, so that more people of one split never are those of another.
-            first = 10_000 * ("train", "development", "test").index(split)
+            first = 10_000 * SPLITS.index(split)
             who = tuple(range(first, first + count))
-            plan = _plan(split, head, population=place)
-            blocks.append(_named("rendered", rendered(plan, split, who, size, seed)))
+            blocks.append(_named("rendered", drawing.rendered(split, head, population, who)))
             told(f"{split}: {count} rendered people of {head}")
-        for data in sets:
-            chosen = records_of(data, split, limit if split == "train" else limit // 4)
+        for number, data in enumerate(sets):
+            chosen = records_of(data, split, limit if whole else limit // 4)
             if not chosen:
                 continue
-            shown = photographs(chosen, detector)
-            blocks.append(_named("photograph", _shown(shown, split, size, seed)))
-            told(f"{split}: {len(shown)} photographs of {data.name}")
+            found = photographs(chosen, detector, drawing.prepared)
+            blocks.append(_named("photograph", drawing.shown(split, number, found)))
+            told(f"{split}: {len(found)} photographs of {data.name}")
     return joined(blocks)
 
 
-def _plan(split: str, head: Literal["procedural", "ict"], population: int) -> Simulation:
-    species = tuple(SPECIES) if split == "test" else SEEN_SPECIES
-    domains = ALL_DOMAINS if split == "test" else SEEN_DOMAINS
+def photograph_seed(seed: int, split: str) -> int:
+    """Return the seed of what photographs of a split are shown with; no two splits share it."""
+    return seed + 1000 * SPLITS.index(split)
+
+
+def render_plan(
+    split: str, head: Head, population: int, seen: tuple[str, ...], unseen: tuple[str, ...]
+) -> Simulation:
+    """Return what is drawn of each rendered person of a split.
+
+    Parameters
+    ----------
+    split, head, population
+        Decides the attack species; source of the heads; seed of the people.
+    seen, unseen
+        Cameras of training and development, and of the test.
+    """
     return Simulation(
         train=1,
         development=1,
-        species=species,
+        species=tuple(SPECIES) if split == "test" else SEEN_SPECIES,
         bona_fide=BONA_FIDE_TIMES,
-        seen=domains,
-        unseen=domains,
+        seen=seen,
+        unseen=unseen,
         population=population,
         head=head,
     )
@@ -132,7 +191,7 @@ def _shown(shown: Sequence[Photograph], split: str, size: int, seed: int) -> Pad
     return reimage(
         shown,
         size,
-        seed + {"train": 0, "development": 1000, "test": 2000}[split],
+        seed,
         split=split,
         species=("print", "print_bent", "replay") if test else ("print", "replay"),
         domains=ALL_DOMAINS if test else SEEN_DOMAINS,
@@ -166,8 +225,17 @@ def records_of(data: Dataset, split: str, limit: int | None = None) -> list[Reco
     return [found[name] for name in order[:limit]]
 
 
-def photographs(records: Sequence[Record], detector: Detector) -> list[Photograph]:
-    """Return pictures with the box of their central face, those without a face left out.
+def photographs(
+    records: Sequence[Record], detector: Detector, prepare: Callable[[UInt8Array], UInt8Array]
+) -> list[Photograph]:
+    """Return prepared pictures with the box of their central face, those without one left out.
+
+    Parameters
+    ----------
+    records, detector
+        Photographs, and what finds their faces.
+    prepare
+        Done to each picture, uint8 (H, W, 3), before the search.
 
     Raises
     ------
@@ -177,7 +245,7 @@ def photographs(records: Sequence[Record], detector: Detector) -> list[Photograp
     shown: list[Photograph] = []
     for number, record in enumerate(records):
         try:
-            image = prepared(open_image(record.source()))
+            image = prepare(open_image(record.source()))
         except ImageError:
             continue
         faces = detector.detect(image)

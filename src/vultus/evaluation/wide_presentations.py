@@ -7,20 +7,20 @@ cameras of passers-by those that look at their owner.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Literal
 
-import numpy as np
-
-from vultus.datasets.records import Dataset, Record
-from vultus.detection import Detector, central
-from vultus.errors import DatasetError, ImageError
-from vultus.evaluation.presentations import SEEN_SPECIES, Part, Photograph, records_of
-from vultus.images import open_image
-from vultus.liveness.cdcn.presentations import PadCrops, joined
-from vultus.liveness.cdcn.simulation import Simulation
+from vultus.datasets.records import Dataset
+from vultus.detection import Detector
+from vultus.evaluation.presentations import (
+    Drawing,
+    Head,
+    Part,
+    Photograph,
+    draw,
+    photograph_seed,
+    render_plan,
+)
+from vultus.liveness.cdcn.presentations import PadCrops
 from vultus.liveness.cdcn.wide import SHOWN, wide_photographs, wide_rendered
-from vultus.worlds import SPECIES
 
 #: Attacks on photographs and cameras that a network learns from; the test part has all there are.
 #: What stands twice is drawn twice as often.
@@ -28,8 +28,8 @@ SEEN_SHOWN = ("print", "print_full", "replay", "replay_full", "replay_full")
 SEEN_CAMERAS = ("studio", "phone", "selfie", "selfie", "laptop", "laptop", "surveillance")
 ALL_CAMERAS = ("studio", "phone", "selfie", "laptop", "webcam", "webcam", "surveillance")
 
-#: Bona fide presentations of each person, rendered and photographed; windows of each presentation.
-RENDERED_TIMES, PHOTOGRAPH_TIMES, FRAMES = 3, 4, 3
+#: Bona fide presentations of each photographed person; windows of each presentation.
+PHOTOGRAPH_TIMES, FRAMES = 4, 3
 
 
 def wide_presentations(
@@ -41,7 +41,7 @@ def wide_presentations(
     people: int = 60,
     limit: int = 250,
     seed: int = 0,
-    heads: Sequence[Literal["procedural", "ict"]] = ("procedural", "ict"),
+    heads: Sequence[Head] = ("procedural", "ict"),
     progress: Callable[[str], None] | None = None,
 ) -> PadCrops:
     """Draw presentations in windows; arguments and errors as in
@@ -49,42 +49,21 @@ def wide_presentations(
 
     Training presentations have :data:`FRAMES` windows each, others one, the detector's.
     """
-    splits = ("train", "development") if part == "learn" else ("test",)
-    told = progress or (lambda _: None)
-    blocks = []
-    for split in splits:
-        frames = FRAMES if split == "train" else 1
-        for place, head in enumerate(heads):
-            count = max((people if split == "train" else people // 4) // len(heads), 1)
-            first = 10_000 * ("train", "development", "test").index(split)
-            who = tuple(range(first, first + count))
-            drawn = wide_rendered(_plan(split, head, place), split, who, size, seed, frames)
-            blocks.append(_named("rendered", drawn))
-            told(f"{split}: {count} rendered people of {head}")
-        for number, data in enumerate(sets):
-            chosen = records_of(data, split, limit if split == "train" else limit // 4)
-            if not chosen:
-                continue
-            shown = plain_photographs(chosen, detector)
-            blocks.append(
-                _named("photograph", _shown(shown, split, size, seed + 100 * number, frames))
-            )
-            told(f"{split}: {len(shown)} photographs of {data.name}")
-    return joined(blocks)
 
+    def frames(split: str) -> int:
+        return FRAMES if split == "train" else 1
 
-def _plan(split: str, head: Literal["procedural", "ict"], population: int) -> Simulation:
-    species = tuple(SPECIES) if split == "test" else SEEN_SPECIES
-    return Simulation(
-        train=1,
-        development=1,
-        species=species,
-        bona_fide=RENDERED_TIMES,
-        seen=SEEN_CAMERAS,
-        unseen=ALL_CAMERAS,
-        population=population,
-        head=head,
-    )
+    def render(split: str, head: Head, population: int, who: tuple[int, ...]) -> PadCrops:
+        plan = render_plan(split, head, population, SEEN_CAMERAS, ALL_CAMERAS)
+        return wide_rendered(plan, split, who, size, seed, frames(split))
+
+    def show(split: str, number: int, found: Sequence[Photograph]) -> PadCrops:
+        own = photograph_seed(seed + 100 * number, split)
+        return _shown(found, split, size, own, frames(split))
+
+    # Windows need no mirrored margin: they stop where the picture does.
+    drawing = Drawing(render, show, prepared=lambda image: image)
+    return draw(part, sets, detector, drawing, people, limit, heads, progress)
 
 
 def _shown(
@@ -94,36 +73,10 @@ def _shown(
     return wide_photographs(
         photographs,
         size,
-        seed + {"train": 0, "development": 1000, "test": 2000}[split],
+        seed,
         split=split,
         species=SHOWN if test else SEEN_SHOWN,
         domains=ALL_CAMERAS if test else SEEN_CAMERAS,
         bona_fide=PHOTOGRAPH_TIMES,
         frames=frames,
     )
-
-
-def plain_photographs(records: Sequence[Record], detector: Detector) -> list[Photograph]:
-    """Return pictures as they are with the box of their central face, if there is one.
-
-    Raises
-    ------
-    DatasetError
-        If no picture has a face.
-    """
-    shown: list[Photograph] = []
-    for number, record in enumerate(records):
-        try:
-            image = open_image(record.source())
-        except ImageError:
-            continue
-        faces = detector.detect(image)
-        if faces:
-            shown.append((image, central(faces, image.shape).box, number))
-    if not shown:
-        raise DatasetError(f"no face was found in {len(records)} photographs")
-    return shown
-
-
-def _named(source: str, data: PadCrops) -> PadCrops:
-    return replace(data, domains=np.array([f"{source} {d}" for d in data.domains.tolist()]))
