@@ -54,6 +54,9 @@ class SymFaceSettings:
     together
         Whether wholes and halves share one forward pass, and so batch statistics. Otherwise the
         halves have a pass of their own that leaves the running statistics alone.
+    flip
+        Whether half of the training pictures are mirrored. A network that is to tell mirror images
+        apart must not see them as one person.
     variant
         ``symface``; ``base``, without halves; ``halves``, the same compute with the base loss on
         the halves in place of the pull; ``other``, pulling halves of two pictures of a person;
@@ -71,6 +74,7 @@ class SymFaceSettings:
     weight: float = 1.0
     placement: Placement = "pad"
     together: bool = False
+    flip: bool = True
     variant: Variant = "symface"
 
     def __post_init__(self) -> None:
@@ -169,7 +173,7 @@ class SymmetricExamples(CropExamples):
     """
 
     def __init__(self, crops: Crops, config: SymFaceSettings) -> None:
-        super().__init__(crops)
+        super().__init__(crops, flip=config.flip)
         self.rho = frontness(crops.points)
         self.column = midline(crops.points)
         self.symmetric = symmetric_group(self.rho, config.quantile, config.floor)
