@@ -9,14 +9,11 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from vultus.errors import GalleryError, GalleryFullError
-from vultus.gallery import editing, matching, rows, transfer
+from vultus.errors import GalleryError
+from vultus.gallery import editing, matching, reading, rows, transfer
 from vultus.gallery import header as headers
-from vultus.gallery import store as stores
-from vultus.gallery.header import Header
 from vultus.gallery.keys import Key
 from vultus.gallery.matching import Queries
 from vultus.gallery.records import (
@@ -29,9 +26,8 @@ from vultus.gallery.records import (
     StoredFace,
     check_name,
 )
-from vultus.gallery.session import Session
+from vultus.gallery.session import Session, create
 from vultus.gallery.snapshot import Snapshot
-from vultus.gallery.store import Store
 
 FloatArray = NDArray[np.float32]
 
@@ -98,25 +94,7 @@ class Gallery:
             If the folder is in use or cannot be made, or the dimension is impossible.
         """
         folder = Path(path)
-        if not space or not 2 <= dim <= 2048:
-            raise GalleryError(f"a gallery needs a space and 2..2048 dimensions, got {dim}")
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            kind = GalleryFullError if headers.is_full(error) else GalleryError
-            raise kind(f"{folder}: cannot make this folder: {error.strerror}") from None
-        with stores.writing(folder, lock_timeout):
-            header = Header.new(space, dim, key)
-            others = stores.other_files(folder)
-            if others:
-                raise GalleryError(
-                    f"{folder}: not empty ({others[0]}); open the gallery with Gallery.open or "
-                    "choose another folder"
-                )
-            # An interrupted creation leaves a table that no header names.
-            stores.sweep(folder, header.next())
-            Store.create(folder, header)
-            headers.write(folder, header, key)
+        create(folder, space, dim, key, lock_timeout)
         return cls.open(folder, key, space=space, lock_timeout=lock_timeout)
 
     @classmethod
@@ -269,42 +247,23 @@ class Gallery:
 
     def persons(self) -> dict[str, int]:
         """Return the number of faces of each person, by name in order."""
-        counts = self._column("person").value_counts().to_pylist()
-        return dict(sorted((item["values"], item["counts"]) for item in counts))
+        return reading.persons(self._session)
 
     def faces(self, person: str | None = None) -> list[StoredFace]:
         """Return the stored faces of a person, or of everyone, ordered by identifier."""
-        columns = [
-            name for name in stores.schema(self.dim).names if name not in ("change", "vector")
-        ]
-        table = self._session.read(lambda store: store.table(columns, _of(person)))
-        return sorted(map(rows.to_face, table.to_pylist()), key=lambda face: face.face_id)
+        return reading.faces(self._session, person)
 
     def templates(self, person: str | None = None) -> tuple[list[str], FloatArray]:
         """Return identifiers and plain templates, float32 (N, D), of a person or of everyone."""
-
-        def revealed(store: Store) -> tuple[list[str], FloatArray]:
-            table = store.table(["face_id", "vector"], _of(person))
-            plain = self._session.rotation.reveal(stores.vectors(table))
-            return table["face_id"].to_pylist(), plain
-
-        return self._session.read(revealed)
+        return reading.templates(self._session, person)
 
     def digests(self) -> frozenset[str]:
         """Return the digests of all pictures with stored faces, to skip what is enrolled."""
-        return frozenset(self._column("source_digest").unique().to_pylist())
+        return reading.digests(self._session)
 
     def stats(self) -> Stats:
         """Return the gallery's size and nature."""
-        names = self._column("person")
-        return Stats(
-            faces=len(names),
-            persons=len(names.unique()),
-            space=self.space,
-            dim=self.dim,
-            key=self._session.header.key,
-            bytes=stores.size_on_disk(self.path),
-        )
+        return reading.stats(self._session)
 
     def verify(self) -> IntegrityReport:
         """Read everything and report what is wrong: lengths, names, identifiers that repeat.
@@ -316,25 +275,7 @@ class Gallery:
         GalleryError
             If a file cannot be read at all.
         """
-
-        def inspect(store: Store) -> IntegrityReport:
-            ids: list[pa.Array] = []
-            problems: list[str] = []
-            for batch in store.scan(store.columns):
-                ids.append(batch.column("face_id"))
-                problems += rows.problems_of(batch)
-            column = pa.chunked_array(ids, pa.string())
-            if len(column) != store.count():
-                problems.append(f"{len(column)} rows could be read of {store.count()}")
-            counts = column.value_counts().to_pylist()
-            problems += [
-                f"face {item['values']}: stored {item['counts']} times"
-                for item in counts
-                if item["counts"] > 1
-            ]
-            return IntegrityReport(len(column), tuple(problems))
-
-        return self._session.read(inspect)
+        return reading.verify(self._session)
 
     def remove(
         self,
@@ -422,9 +363,6 @@ class Gallery:
         self._tidy()
         return report
 
-    def _column(self, name: str) -> pa.ChunkedArray:
-        return self._session.read(lambda store: store.table([name])[name])
-
     def _prepare(self, queries: Queries) -> tuple[Snapshot, FloatArray]:
         probes = matching.to_array(queries, self.space, self.dim)
         snapshot, rotation = self._session.snapshot(index=True)
@@ -433,10 +371,6 @@ class Gallery:
     def _tidy(self) -> None:
         with self._session.writing() as store:
             store.tidy()
-
-
-def _of(person: str | None) -> str | None:
-    return None if person is None else stores.one_of("person", [person])
 
 
 def _set_of(values: str | Iterable[str]) -> set[str]:

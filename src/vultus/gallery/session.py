@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from vultus.errors import GalleryError
+from vultus.errors import GalleryError, GalleryFullError
 from vultus.gallery import header as headers
 from vultus.gallery import snapshot as snapshots
 from vultus.gallery import store as stores
@@ -152,6 +152,35 @@ class Session:
                 f"{self.path}: the gallery is gone ({error.strerror}); open it where it is now"
             ) from None
         return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def create(folder: Path, space: str, dim: int, key: Key, lock_timeout: float) -> None:
+    """Make the folder, the empty table and the header of a gallery.
+
+    Raises
+    ------
+    GalleryError
+        If the folder is in use or cannot be made, or space or dimension are impossible.
+    """
+    if not space or not 2 <= dim <= 2048:
+        raise GalleryError(f"a gallery needs a space and 2..2048 dimensions, got {dim}")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        kind = GalleryFullError if headers.is_full(error) else GalleryError
+        raise kind(f"{folder}: cannot make this folder: {error.strerror}") from None
+    with stores.writing(folder, lock_timeout):
+        header = Header.new(space, dim, key)
+        others = stores.other_files(folder)
+        if others:
+            raise GalleryError(
+                f"{folder}: not empty ({others[0]}); open the gallery with Gallery.open or "
+                "choose another folder"
+            )
+        # An interrupted creation leaves a table that no header names.
+        stores.sweep(folder, header.next())
+        Store.create(folder, header)
+        headers.write(folder, header, key)
 
 
 def _rotation(key: Key, header: Header) -> Rotation:
