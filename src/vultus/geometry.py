@@ -218,11 +218,62 @@ def head_rotation(yaw: float, pitch: float, roll: float) -> NDArray[np.float64]:
     yaw, pitch, roll
         Degrees, signs as in :mod:`vultus.faces`.
     """
-    (sy, sp, sr), (cy, cp, cr) = (f(np.radians([yaw, pitch, roll])) for f in (np.sin, np.cos))
-    about_y = np.array([(cy, 0, -sy), (0, 1, 0), (sy, 0, cy)])
-    about_x = np.array([(1, 0, 0), (0, cp, sp), (0, -sp, cp)])
-    about_z = np.array([(cr, -sr, 0), (sr, cr, 0), (0, 0, 1)])
-    return np.asarray(about_x @ about_y @ about_z, np.float64)
+    about_y, about_x, about_z = _turns(np.array([(yaw, pitch, roll)], np.float64))
+    return np.asarray((about_x @ about_y @ about_z)[0], np.float64)
+
+
+def head_angles(rotations: ArrayLike) -> FloatArray:
+    """Return yaw, pitch and roll of rotations (N, 3, 3) of heads, float32 (N, 3) degrees.
+
+    The inverse of :func:`head_rotation` for yaw strictly between -90 and 90 degrees; a head that
+    looks away comes out as the equivalent rotation with its yaw in that range.
+    """
+    m = np.asarray(rotations, np.float64)
+    yaw = np.arcsin(np.clip(-m[:, 0, 2], -1, 1))
+    pitch = np.arctan2(m[:, 1, 2], m[:, 2, 2])
+    roll = np.arctan2(-m[:, 0, 1], m[:, 0, 0])
+    return np.asarray(np.degrees(np.stack([yaw, pitch, roll], 1)), np.float32)
+
+
+def restated_angles(angles: ArrayLike) -> FloatArray:
+    """Return the angles of :func:`head_rotation` for heads whose roll is stated last.
+
+    Rendered heads, and what learned from them, are pitched, turned and then rolled, so that a
+    picture turned in its plane changes the roll alone.
+
+    Parameters
+    ----------
+    angles
+        (N, 3) degrees: yaw, pitch and roll for that order of turns, signs as in
+        :mod:`vultus.faces`.
+
+    Returns
+    -------
+    float32 (N, 3): of the two statements of a rotation the one that is closer to ``angles``.
+    """
+    given = np.asarray(angles, np.float64).reshape(-1, 3)
+    about_y, about_x, about_z = _turns(given)
+    near = head_angles(about_z @ about_y @ about_x).astype(np.float64)
+    far = np.array([180, 180, 180]) + near * [-1, 1, 1]
+    both = np.stack([near, far])
+    both -= 360 * np.round((both - given) / 360)
+    chosen = np.abs(both - given).max(-1).argmin(0)
+    return np.asarray(both[chosen, np.arange(len(given))], np.float32)
+
+
+def _turns(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return rotations (3, N, 3, 3) about y, x and z by yaw, pitch and roll (N, 3) in degrees."""
+    (sy, sp, sr), (cy, cp, cr) = (f(np.radians(angles)).T for f in (np.sin, np.cos))
+    turns = np.zeros((3, len(angles), 3, 3))
+    turns[:] = np.eye(3)
+    for turn, first, second, sine, cosine in (
+        (turns[0], 2, 0, sy, cy),
+        (turns[1], 1, 2, sp, cp),
+        (turns[2], 1, 0, sr, cr),
+    ):
+        turn[:, first, first] = turn[:, second, second] = cosine
+        turn[:, first, second], turn[:, second, first] = sine, -sine
+    return turns
 
 
 def warp(image: UInt8Array, maps: ArrayLike, size: int) -> UInt8Array:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vultus.errors import VultusError
+from vultus.geometry import head_angles
 
 FloatArray = NDArray[np.float32]
 
@@ -65,13 +66,4 @@ def head_pose(points: ArrayLike, depth: ArrayLike) -> FloatArray:
     u, _, v = np.linalg.svd(covariance)
     # Without this the best map may be a reflection.
     u[:, :, 2] *= np.sign(np.linalg.det(u @ v))[:, None]
-    return angles_of(u @ v)
-
-
-def angles_of(rotations: NDArray[np.float64]) -> FloatArray:
-    """Return the angles (N, 3) of :func:`vultus.geometry.head_rotation`, yaw within 90 degrees."""
-    yaw = np.arcsin(np.clip(-rotations[:, 0, 2], -1, 1))
-    pitch = np.arctan2(rotations[:, 1, 2], rotations[:, 2, 2])
-    roll = np.arctan2(-rotations[:, 0, 1], rotations[:, 0, 0])
-    angles: FloatArray = np.degrees(np.stack([yaw, pitch, roll], 1)).astype(np.float32)
-    return angles
+    return head_angles(u @ v)

@@ -12,7 +12,7 @@ from vultus.detection.mos.anchors import anchors
 from vultus.detection.mos.decoding import Detections, decode, to_input
 from vultus.errors import WeightsError
 from vultus.faces import Face, Pose
-from vultus.geometry import FloatArray, UInt8Array
+from vultus.geometry import FloatArray, UInt8Array, restated_angles
 from vultus.runtime import Session, resolve
 
 WEIGHTS = "mos-light"
@@ -95,13 +95,15 @@ class MosFinder:
 
 def _faces(found: Detections, scale: FloatArray) -> list[Face]:
     faces = []
+    # The network learns heads that are rolled last.
+    poses = None if found.poses is None else restated_angles(found.poses)
     for i in range(len(found)):
         box = found.boxes[i] / np.tile(scale, 2)
         if not box[0] < box[2] or not box[1] < box[3]:
             continue
         # Faces count from pixel centres in their points.
         face = Face(box, float(found.scores[i]), found.points[i] / scale - 0.5)
-        if found.poses is not None:
-            face = face.replace(pose=Pose(*(float(a) for a in found.poses[i])))
+        if poses is not None:
+            face = face.replace(pose=Pose(*(float(a) for a in poses[i])))
         faces.append(face)
     return faces
