@@ -52,3 +52,28 @@ def test_many_equals_one_by_one(mos: Detector, astronaut: np.ndarray) -> None:
 def test_the_packaged_file_is_small_and_named(mos: Detector) -> None:
     assert mos.weights == ("mos-light",)
     assert resolve("mos-light").stat().st_size < 2_000_000
+
+
+def test_with_the_mesh_keypoints_alone_change_and_come_closer(
+    mos: Detector, make_detector: Callable[..., Detector], astronaut: np.ndarray
+) -> None:
+    meshed = make_detector("mos-mesh")
+    assert meshed.weights == ("mos-light", "facemesh-468")
+    assert meshed.min_score == mos.min_score
+    pictures = [astronaut, np.zeros((40, 90, 3), np.uint8)]
+    (alone, _), (placed, none) = mos.detect_many(pictures), meshed.detect_many(pictures)
+    assert none == []
+    assert [(f.score, f.pose) for f in placed] == [(f.score, f.pose) for f in alone]
+    np.testing.assert_array_equal(placed[0].box, alone[0].box)
+    off = [np.linalg.norm(f.keypoints - ASTRONAUT, axis=1).max() for f in (placed[0], alone[0])]
+    assert off[0] < min(0.15 * EYES, off[1])
+
+
+def test_where_the_mesh_sees_no_face_the_keypoints_stay(
+    make_detector: Callable[..., Detector], monkeypatch: pytest.MonkeyPatch, astronaut: np.ndarray
+) -> None:
+    from vultus.detection.mos import meshed
+
+    monkeypatch.setattr(meshed, "PRESENT", 1.1)
+    placed, alone = (make_detector(n).detect(astronaut)[0] for n in ("mos-mesh", "mos"))
+    np.testing.assert_array_equal(placed.keypoints, alone.keypoints)

@@ -20,6 +20,7 @@ DETECTORS: Mapping[str, tuple[str, str]] = {
     "blazeface": ("vultus.detection.blazeface_mesh", "BlazeFaceMesh"),
     "dlib-frontal": ("vultus.detection.dlib_frontal", "DlibFrontal"),
     "mos": ("vultus.detection.mos.finder", "MosFinder"),
+    "mos-mesh": ("vultus.detection.mos.meshed", "MosMesh"),
 }
 
 
@@ -44,7 +45,8 @@ class Detector:
     name
         One of :data:`DETECTORS`; None for the default. ``blazeface`` finds faces of any pose and
         size; ``dlib-frontal`` finds near-frontal, upright ones and needs the extra ``dlib``;
-        ``mos`` finds fewer than the default, and fills their pose.
+        ``mos`` finds fewer than the default, and fills their pose; ``mos-mesh`` does too, with
+        keypoints that are fit for recognition.
     provider
         Where networks run: ``cpu``, ``cuda``, ``openvino`` and others of
         :class:`vultus.runtime.Session`.
