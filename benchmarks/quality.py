@@ -41,7 +41,7 @@ from vultus.quality.lightweight_quality.probes import (
     save_probes,
 )
 from vultus.recognition import Embedder
-from vultus.worlds import DOMAINS, CameraSpec, LightSpec, PoseSpec, WearSpec, WorldSpec, rotation
+from vultus.worlds import DOMAINS, CameraSpec, LightSpec, PoseSpec, WearSpec, WorldSpec
 
 #: Similarity at an FMR of 0.001 in the packaged calibration.
 DECISION = 0.928
