@@ -74,3 +74,22 @@ def test_foreign_folders_and_empty_requests_are_refused(tmp_path: Path) -> None:
         list(read_shards(tmp_path))
     with pytest.raises(ConfigError, match="shards of"):
         write_shards(SPEC, 1, 0, tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DatasetError, match="cannot be made a folder"):
+        write_shards(SPEC, 1, 1, tmp_path / "file")
+
+
+def test_a_folder_from_before_a_setting_is_gone_on_with(tmp_path: Path) -> None:
+    write_shards(SPEC, 1, 2, tmp_path)
+    about = json.loads((tmp_path / "world.json").read_text())
+    del about["spec"]["textures"]
+    (tmp_path / "world.json").write_text(json.dumps(about))
+    assert len(write_shards(SPEC, 1, 2, tmp_path)) == 1
+
+
+@pytest.mark.parametrize("kept", [0, 700, 5000])
+def test_a_damaged_shard_is_named(tmp_path: Path, kept: int) -> None:
+    (path,) = write_shards(SPEC, 1, 2, tmp_path)
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(DatasetError, match=r"shard-00000\.tar .*run the generation again"):
+        list(read_shards(tmp_path))

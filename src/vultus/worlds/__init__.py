@@ -19,6 +19,7 @@ from vultus.worlds.injection import adversarial, replayed, resynthesised, swap
 from vultus.worlds.motion import Clip, clip
 from vultus.worlds.paint import paint
 from vultus.worlds.people import Person, person, split_identities
+from vultus.worlds.projection import Texture, load_texture, project_photo, save_texture
 from vultus.worlds.render import Atlas, Lighting, Mesh, View, draw
 from vultus.worlds.samples import Sample
 from vultus.worlds.shards import read_shards, write_shards
@@ -59,6 +60,7 @@ __all__ = [
     "Sheet",
     "Shown",
     "Species",
+    "Texture",
     "View",
     "WearSpec",
     "World",
@@ -73,8 +75,10 @@ __all__ = [
     "fit_cues",
     "generate",
     "load_head",
+    "load_texture",
     "paint",
     "person",
+    "project_photo",
     "read_shards",
     "recapture",
     "replayed",
@@ -83,6 +87,7 @@ __all__ = [
     "sample_appearance",
     "sample_expression",
     "sample_sheet",
+    "save_texture",
     "show",
     "skin_colour",
     "split_identities",

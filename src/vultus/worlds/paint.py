@@ -19,6 +19,7 @@ from vultus.worlds.heads import Head
 from vultus.worlds.mesh import brow_outline, label_atlas, lip_outline, smooth_polygon
 from vultus.worlds.noise import fractal_noise, generator, value_noise
 from vultus.worlds.patches import paint_patches
+from vultus.worlds.projection import Texture, covered
 from vultus.worlds.render import Atlas
 
 FloatArray = NDArray[np.float32]
@@ -67,7 +68,7 @@ class _Canvas:
 
 
 def paint(
-    head: Head, look: Appearance, size: int = 512, *, texture: FloatArray | None = None
+    head: Head, look: Appearance, size: int = 512, *, texture: FloatArray | Texture | None = None
 ) -> Atlas:
     """Paint a person's atlas.
 
@@ -80,9 +81,10 @@ def paint(
     size
         Side of the atlas in texels.
     texture
-        Skin to use instead of the painted one, for example projected from a photograph: float32
-        (T, T, 3), linear reflectance in [0, 1], in the coordinates of ``head.uv``. Its strip of
-        patches is ignored.
+        Skin to use instead of the painted one: float32 (T, T, 3), linear reflectance in [0, 1], in
+        the coordinates of ``head.uv``; its strip of patches is ignored. Or one projected from a
+        photograph (:mod:`vultus.worlds.projection`), which counts where it covers, under today's
+        make-up, on painted skin of its tone.
 
     Raises
     ------
@@ -98,6 +100,13 @@ def paint(
     colour = np.zeros((size, size, 3), np.float32)
     if texture is None:
         colour[: canvas.rows] = _skin(canvas, look)
+    elif isinstance(texture, Texture):
+        if texture.colour.shape != colour.shape:
+            raise ConfigError(
+                f"the texture must have shape {colour.shape}, got {texture.colour.shape}"
+            )
+        bare = covered(_skin(canvas, replace(look, makeup=Makeup())), texture)
+        colour[: canvas.rows] = _made_up(canvas, look.makeup, bare, _lips(canvas))
     else:
         if texture.shape != colour.shape:
             raise ConfigError(f"the texture must have shape {colour.shape}, got {texture.shape}")
@@ -111,8 +120,7 @@ def paint(
 def _skin(canvas: _Canvas, look: Appearance) -> FloatArray:
     rng = generator(look.seed, "skin")
     melanin, blood = _pigments(canvas, look, rng)
-    lips = canvas.polygon(lip_outline(canvas.uv, True), 0.03)
-    lips = np.maximum(lips, canvas.polygon(lip_outline(canvas.uv, False), 0.03))
+    lips = _lips(canvas)
     streaks = value_noise(rng, (canvas.rows, canvas.size), (6, canvas.size / 5))
     blood += lips * (look.lip_redness * (1 + 0.10 * streaks) + 0.25 * look.melanin)
     melanin = melanin * (1 - 0.35 * lips) + 0.08 * lips
@@ -123,6 +131,11 @@ def _skin(canvas: _Canvas, look: Appearance) -> FloatArray:
     skin = _beard(canvas, look, rng, skin, lips)
     skin = _made_up(canvas, look.makeup, skin, lips)
     return _brows_and_lashes(canvas, look, rng, skin)
+
+
+def _lips(canvas: _Canvas) -> FloatArray:
+    upper, lower = (canvas.polygon(lip_outline(canvas.uv, side), 0.03) for side in (True, False))
+    return np.maximum(upper, lower)
 
 
 def _pigments(

@@ -12,6 +12,7 @@ import io
 import json
 import os
 import tarfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,13 +63,17 @@ def write_shards(
     Raises
     ------
     DatasetError
-        If the folder holds another world, or the same one with another seed or sizes.
+        If the folder holds another world, or the same one with another seed or sizes, or cannot be
+        made.
     ConfigError
         If a size is not positive.
     """
     if count < 1 or shard < 1:
         raise ConfigError(f"cannot write {count} samples in shards of {shard}")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatasetError(f"{folder}: cannot be made a folder: {error.strerror}") from error
     about = {
         "version": VERSION,
         "spec": spec.to_dict(),
@@ -100,14 +105,23 @@ def read_shards(folder: Path) -> Iterator[dict[str, Any]]:
     Raises
     ------
     DatasetError
-        If the folder is no generated data set, or a shard is missing.
+        If the folder is no generated data set, or a shard is missing or damaged.
     """
     about = _about(folder)
     for k in range(-(-about["count"] // about["shard"])):
         path = folder / f"shard-{k:05d}.tar"
         if not path.exists():
             raise DatasetError(f"{path} is missing: run the generation again to complete it")
-        yield from _read(path)
+        expected = min(about["shard"], about["count"] - k * about["shard"])
+        found = 0
+        for sample in _read(path):
+            found += 1
+            yield sample
+        if found != expected:
+            raise DatasetError(
+                f"{path} holds {found} of {expected} samples: remove it and run the "
+                "generation again"
+            )
 
 
 def digest(folder: Path) -> str:
@@ -121,7 +135,10 @@ def digest(folder: Path) -> str:
 def _claim(folder: Path, about: dict[str, Any]) -> None:
     path = folder / "world.json"
     if path.exists():
-        if _about(folder) != json.loads(json.dumps(about)):
+        before = _about(folder)
+        # Settings that are younger than the folder have their defaults there.
+        known = before | {"spec": WorldSpec.from_dict(before.get("spec", {})).to_dict()}
+        if json.loads(json.dumps(known)) != json.loads(json.dumps(about)):
             raise DatasetError(
                 f"{folder} holds another world, seed or size: choose another folder, or empty it"
             )
@@ -177,7 +194,16 @@ def _npz(sample: Sample, geometry: bool) -> bytes:
 
 
 def _read(path: Path) -> Iterator[dict[str, Any]]:
-    with tarfile.open(path) as tar:
+    try:
+        yield from _members(path)
+    except (tarfile.TarError, zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+        raise DatasetError(
+            f"{path} is damaged ({error}): remove it and run the generation again"
+        ) from error
+
+
+def _members(path: Path) -> Iterator[dict[str, Any]]:
+    with tarfile.open(path, "r:") as tar:
         held: dict[str, Any] = {}
         for member in tar:
             file = tar.extractfile(member)

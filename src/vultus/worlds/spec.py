@@ -100,6 +100,9 @@ class WorldSpec:
         Capture domains, drawn evenly.
     backgrounds
         Folder of photographs; procedural backgrounds without one.
+    textures
+        Folder of skins projected from photographs (``vultus data textures``), given to the people
+        in turn by their numbers; painted skin without one.
     species
         Presentations, drawn evenly: ``bona_fide`` and attack species of
         :mod:`vultus.worlds.species`.
@@ -122,6 +125,7 @@ class WorldSpec:
     wear: WearSpec = WearSpec()
     domains: tuple[CaptureDomain, ...] = (CaptureDomain(),)
     backgrounds: str | None = None
+    textures: str | None = None
     species: tuple[str, ...] = ("bona_fide",)
     channels: bool = False
 
@@ -180,6 +184,10 @@ class WorldSpec:
     def photo_folder(self) -> Path | None:
         """Folder of background photographs, if any."""
         return Path(self.backgrounds) if self.backgrounds else None
+
+    def texture_folder(self) -> Path | None:
+        """Folder of projected skins, if any."""
+        return Path(self.textures) if self.textures else None
 
 
 def _require(condition: bool, message: str) -> None:

@@ -35,6 +35,7 @@ from vultus.worlds.masks import masked_look, masked_shape, masked_weights
 from vultus.worlds.noise import linear
 from vultus.worlds.paint import paint
 from vultus.worlds.people import Person, person
+from vultus.worlds.projection import load_texture, texture_files
 from vultus.worlds.recent import Recent
 from vultus.worlds.reimage import box_corners, on_picture, on_sheet, source_size
 from vultus.worlds.render import Atlas, Mesh, View, draw, face_outline, five_points
@@ -69,7 +70,9 @@ class World:
         self._outline = face_outline(self.head.neutral, self.head.parts, self.head.landmarks)
         self._rails = contour_rails(self.head)
         self._texels = 256 if spec.level == "low" else 512
-        self._atlases: Recent[Appearance, tuple[Atlas, Atlas | None]] = Recent(ATLASES)
+        folder = spec.texture_folder()
+        self._textures = texture_files(folder) if folder else []
+        self._atlases: Recent[tuple[Appearance, int], tuple[Atlas, Atlas | None]] = Recent(ATLASES)
         self._hairs: Recent[tuple[bytes, HairStyle, int], Mesh] = Recent(HAIRS)
 
     def shot(self, seed: int, index: int) -> Shot:
@@ -117,7 +120,7 @@ class World:
     def view(self, shot: Shot, size: int | None = None) -> View:
         """Draw the head of a shot without background, occluders and camera."""
         look = masked_look(shot.species, shot.look)
-        atlas, dark_atlas = self._atlas(look)
+        atlas, dark_atlas = self._atlas(look, shot.who.number)
         mesh = self._mesh(shot)
         return draw(
             mesh,
@@ -177,12 +180,16 @@ class World:
             lambda: hair_mesh(self._scalp, rest, style, np.random.default_rng(who.look.seed)),
         )
 
-    def _atlas(self, look: Appearance) -> tuple[Atlas, Atlas | None]:
+    def _atlas(self, look: Appearance, number: int) -> tuple[Atlas, Atlas | None]:
+        # Without photographs the looks alone decide, whoever has them.
+        photo = number % len(self._textures) if self._textures else -1
+
         def make() -> tuple[Atlas, Atlas | None]:
-            atlas = paint(self.head, look, self._texels)
+            skin = load_texture(self._textures[photo], self._texels) if photo >= 0 else None
+            atlas = paint(self.head, look, self._texels, texture=skin)
             return atlas, infrared_atlas(atlas, look) if self.spec.channels else None
 
-        return self._atlases.get(look, make)
+        return self._atlases.get((look, photo), make)
 
     def _sheet(self, shot: Shot, moment: int, sheet: Sheet) -> Sample:
         """Show a picture of the person again on paper or on a screen."""
