@@ -184,6 +184,46 @@ def presentations(
 
 
 @app.command()
+def textures(
+    key: Annotated[str, typer.Argument(help="Key of a known set.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder to write to.", show_default=False)],
+    size: Annotated[int, typer.Option(min=64, max=2048, help="Side in texels.")] = 512,
+    limit: Annotated[int | None, typer.Option(min=1, help="Pictures, spread over the set.")] = None,
+    landmarks: Annotated[
+        str | None, typer.Option(help="Landmark network; the default one if not given.")
+    ] = None,
+    root: RootOption = None,
+    threads: ThreadsOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Project photographed faces to skins that rendered heads wear (textures of a world).
+
+    A second call goes on where the first was stopped.
+    """
+    import numpy as np
+
+    from vultus.datasets.catalogue import read
+    from vultus.detection import Detector
+    from vultus.evaluation.textures import photo_textures
+    from vultus.landmarks import LandmarkPredictor
+    from vultus.landmarks.predictor import DEFAULT
+
+    data = read(key, root)
+    if limit is not None:
+        spread = np.linspace(0, len(data) - 1, min(limit, len(data)))
+        data = data.take(np.unique(spread.round().astype(int)))
+    network = LandmarkPredictor(landmarks or DEFAULT, threads=threads)
+    with progress_bar("Projecting", len(data)) as step:
+        written, missed = photo_textures(
+            data, out, Detector(threads=threads), network, size=size, progress=step
+        )
+    if json:
+        print_json({"folder": str(out), "textures": written, "no_face": missed})
+    else:
+        note(f"{written} textures, {missed} pictures without one: {out}")
+
+
+@app.command()
 def get(
     key: Annotated[
         str | None,
