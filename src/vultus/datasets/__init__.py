@@ -17,6 +17,7 @@ module             holds
 ``masks``          FASSEG
 ``mxnet``          ``.rec`` and ``.idx`` files, without mxnet
 ``videos``         folders of videos and of frames
+``attacks``        OULU-NPU and Replay-Attack, by protocol
 ``splits``         splits by identity, folds
 ``leaks``          identities, copies and near copies that two sets share
 ``samplers``       balanced and P x K batches, resumable

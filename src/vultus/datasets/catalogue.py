@@ -246,6 +246,36 @@ ENTRIES: tuple[Entry, ...] = (
         "unclear",
         "https://github.com/massimomauro/FASSEG-repository",
     ),
+    Entry(
+        "casia-webface",
+        "CASIA-WebFace, packed as .rec",
+        ("casia_webface", "faces_webface_112x112", "CASIA-WebFace"),
+        ("recognition",),
+        "mxnet:read_mxnet",
+        _RESEARCH,
+        "no",
+        "https://arxiv.org/abs/1411.7923",
+    ),
+    Entry(
+        "oulu-npu",
+        "OULU-NPU, protocol 1",
+        ("oulu_npu", "OULU-NPU", "Oulu_NPU"),
+        ("liveness",),
+        "attacks:read_oulu",
+        "research licence of the University of Oulu, no redistribution",
+        "no",
+        "https://sites.google.com/site/oulunpudatabase/",
+    ),
+    Entry(
+        "replay-attack",
+        "Replay-Attack, protocol grandtest",
+        ("replay_attack", "replay-attack", "Replay-Attack"),
+        ("liveness",),
+        "attacks:read_replay_attack",
+        "research licence of the Idiap Research Institute, no redistribution",
+        "no",
+        "https://www.idiap.ch/en/scientific-research/data/replayattack",
+    ),
 )
 
 
