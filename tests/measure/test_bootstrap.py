@@ -12,6 +12,7 @@ from vultus.measure.bootstrap import (
     bootstrap,
     bootstrap_ratio,
     bootstrap_weighted,
+    crossed_difference,
     draw_counts,
     paired_difference,
     two_sample_difference,
@@ -24,6 +25,7 @@ from vultus.measure.effects import (
     decidability,
     hedges_g,
     paired_d,
+    paired_effect,
 )
 
 
@@ -135,6 +137,11 @@ def test_groups_of_different_people_are_drawn_independently(rng: np.random.Gener
         lambda: bootstrap_ratio([1.0], [1.0, 2.0]),
         lambda: paired_difference([1.0], [1.0, 2.0]),
         lambda: bootstrap_ratio([1.0, 2.0], None, ["a"]),
+        lambda: crossed_difference([1.0, 2.0], [1.0, 2.0]),
+        lambda: crossed_difference([[1.0, 2.0]], [[1.0, 2.0]]),
+        lambda: crossed_difference([[1.0], [2.0]], [[1.0, 2.0]]),
+        lambda: paired_effect([1.0], [2.0]),
+        lambda: paired_effect([1.0, 2.0], [1.0, 2.0, 3.0]),
         lambda: Resampling(0),
         lambda: Resampling(confidence=1.0),
         lambda: bootstrap(lambda i: 0.0, 3, method="basic"),
@@ -164,3 +171,45 @@ def test_cliffs_delta_is_the_mann_whitney_statistic_rescaled(rng: np.random.Gene
     first, second = rng.integers(0, 9, 40), rng.integers(2, 12, 30)
     u = stats.mannwhitneyu(first, second).statistic
     assert cliffs_delta(first, second) == pytest.approx(2 * u / 1200 - 1)
+
+
+def test_without_spread_over_seeds_the_crossed_interval_is_that_over_people(
+    rng: np.random.Generator,
+) -> None:
+    people = np.repeat(np.arange(30), 3)
+    items = rng.normal(0.2, 1, 30)[people] + rng.normal(0, 0.1, 90)
+    table = np.tile(items, (5, 1))
+    crossed = crossed_difference(table, np.zeros_like(table), people, Resampling(4000))
+    alone = paired_difference(items, np.zeros(90), people, Resampling(4000, seed=1))
+    assert crossed.value == pytest.approx(alone.value)
+    assert crossed.high - crossed.low == pytest.approx(alone.high - alone.low, rel=0.06)
+    assert crossed.method == "paired bootstrap over people and seeds, 4000 resamples"
+
+
+def test_the_crossed_interval_covers_other_seeds_and_other_people(rng: np.random.Generator) -> None:
+    hits = seeds_ignored = 0
+    rounds = 200
+    for _ in range(rounds):
+        runs, people = rng.normal(0, 0.4, (15, 1)), rng.normal(0, 1, 40)
+        table = 0.3 + runs + people + rng.normal(0, 0.3, (15, 40))
+        found = crossed_difference(table, np.zeros_like(table), None, Resampling(300, seed=rng))
+        hits += found.low <= 0.3 <= found.high
+        over_people = paired_difference(
+            table.mean(0), np.zeros(40), None, Resampling(300, seed=rng)
+        )
+        seeds_ignored += over_people.high - over_people.low < found.high - found.low
+    assert hits / rounds > 0.88
+    assert seeds_ignored / rounds > 0.9, "leaving the seeds out would be too sure"
+
+
+def test_the_effect_of_pairs_has_an_interval(rng: np.random.Generator) -> None:
+    first = rng.normal(0.5, 1, (6, 80))
+    effect = paired_effect(first, np.zeros((6, 80)), None, Resampling(500))
+    assert effect.value == pytest.approx(paired_d(first.mean(0), np.zeros(80)))
+    assert effect.low < effect.value < effect.high
+    assert "seeds" in effect.method
+    single = paired_effect(first[0], np.zeros(80), None, Resampling(500))
+    # The large-sample deviation of d_z, sqrt(1 / n + d^2 / 2n).
+    deviation = np.sqrt(1 / 80 + single.value**2 / 160)
+    assert single.high - single.low == pytest.approx(2 * 1.96 * deviation, rel=0.25)
+    assert not paired_effect([1.0, 2.0], [0.0, 1.0]).estimable

@@ -26,7 +26,7 @@ module                 holds
 ``quality``            error-versus-discard curve
 ``groups``             any of them per group and intersection
 ``intervals``          ``Estimate`` and intervals of rates
-``bootstrap``          intervals of anything else, over people
+``bootstrap``          intervals of anything else, over people, or people and seeds
 ``effects``            effect sizes
 ``scores``             scores in files
 ``plots``              figures (needs matplotlib)

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vultus.errors import MeasureError
-from vultus.measure.arrays import scores_of
+from vultus.measure.arrays import Float, finite, scores_of
+from vultus.measure.bootstrap import Resampling, crossed_blocks, method_name, percentile
+from vultus.measure.intervals import Estimate
 
 
 def cohens_d(first: ArrayLike, second: ArrayLike) -> float:
@@ -36,6 +38,56 @@ def paired_d(first: ArrayLike, second: ArrayLike) -> float:
     if a.shape != b.shape or len(a) < 2:
         raise MeasureError(f"paired values must match and be two or more: {a.shape}, {b.shape}")
     return _ratio(float((a - b).mean()), float((a - b).std(ddof=1)))
+
+
+def paired_effect(
+    first: ArrayLike,
+    second: ArrayLike,
+    people: ArrayLike | None = None,
+    resampling: Resampling = Resampling(),
+) -> Estimate:
+    """Return :func:`paired_d` with its bootstrap interval, over people and seeds.
+
+    Parameters
+    ----------
+    first, second
+        (N,) paired values, or (S, N) of S seeds: each item then has its mean over the seeds, and
+        seeds are resampled beside people.
+    people
+        (N,) person of each item, or None to resample items.
+    resampling
+        How the bootstrap is run.
+
+    Raises
+    ------
+    MeasureError
+        If the shapes differ or there are fewer than two items.
+    """
+    a, b = finite(first, "first"), finite(second, "second")
+    if a.shape != b.shape or a.ndim not in (1, 2) or a.shape[-1] < 2 or not a.size:
+        raise MeasureError(
+            f"paired values must be (N,) or (S, N) with two items or more: {a.shape}, {b.shape}"
+        )
+    table = np.atleast_2d(a - b)
+    replicates = [
+        _weighted_d(seeds @ table / seeds.sum(1, keepdims=True), items)
+        for seeds, items in crossed_blocks(len(table), table.shape[1], people, resampling)
+    ]
+    ones = np.ones((1, table.shape[1]))
+    value = float(_weighted_d(table.mean(0, keepdims=True), ones)[0])
+    method = f"paired {method_name(people)}" + (" and seeds" if len(table) > 1 else "")
+    return percentile(value, np.concatenate(replicates), table.shape[1], method, resampling)
+
+
+def _weighted_d(values: Float, weights: Float) -> Float:
+    """Return mean over deviation of values (B, N) under weights (B, N); NaN without spread."""
+    total = weights.sum(1)
+    mean = (weights * values).sum(1) / total
+    spread = (weights * (values - mean[:, None]) ** 2).sum(1) / np.maximum(total - 1, 1)
+    deviation = np.sqrt(spread)
+    return np.asarray(
+        np.divide(mean, deviation, out=np.full_like(mean, np.nan), where=deviation > 0), np.float64
+    )
 
 
 def cliffs_delta(first: ArrayLike, second: ArrayLike) -> float:
