@@ -37,6 +37,15 @@ Most = Annotated[int, Query(ge=0, le=100, description="Faces in the answer; 0 fo
 def router_for(gallery: str) -> APIRouter:
     """Return the router of a gallery."""
     router = APIRouter(prefix="/api/v1", tags=["compreface"])
+    _recognition(router, gallery)
+    _faces(router, gallery)
+    _subjects(router, gallery)
+    _verification(router)
+    return router
+
+
+def _recognition(router: APIRouter, gallery: str) -> None:
+    """Add the route that names faces."""
 
     @router.post(
         "/recognition/recognize",
@@ -81,6 +90,10 @@ def router_for(gallery: str) -> APIRouter:
                 for face, answer in pairs[: limit or None]
             ]
         }
+
+
+def _faces(router: APIRouter, gallery: str) -> None:
+    """Add the routes of stored faces."""
 
     @router.post(
         "/recognition/faces",
@@ -133,6 +146,10 @@ def router_for(gallery: str) -> APIRouter:
         )
         return {"image_id": image_id}
 
+
+def _subjects(router: APIRouter, gallery: str) -> None:
+    """Add the routes of people."""
+
     @router.get("/recognition/subjects", responses=failures(*ANY, 404, 503))
     async def list_subjects(service: ServiceIn, caller: Reader) -> dict[str, list[str]]:
         """List the names of everyone."""
@@ -151,6 +168,10 @@ def router_for(gallery: str) -> APIRouter:
             person=subject,
         )
         return {"subject": subject}
+
+
+def _verification(router: APIRouter) -> None:
+    """Add the route that compares two pictures."""
 
     @router.post(
         "/verification/verify",
@@ -183,8 +204,6 @@ def router_for(gallery: str) -> APIRouter:
         return {
             "result": [{"source_image_face": {"box": _box(source[0])}, "face_matches": matches}]
         }
-
-    return router
 
 
 def _box(face: Face) -> dict[str, float]:
