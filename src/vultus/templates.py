@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vultus.errors import ConfigError, SpaceMismatchError
 from vultus.faces import Embedding, Face
+from vultus.writing import replacing
 
 SUFFIXES = (".npz", ".parquet")
 
@@ -47,7 +49,13 @@ class TemplateWriter:
         return len(self._faces)
 
     def add(self, source: str, faces: Iterable[Face]) -> None:
-        """Add the embedded faces of one picture."""
+        """Add the embedded faces of one picture.
+
+        Raises
+        ------
+        SpaceMismatchError
+            If a template is of another space.
+        """
         for i, face in enumerate(faces):
             if face.embedding.space != self.space:
                 raise SpaceMismatchError(
@@ -77,21 +85,23 @@ class TemplateWriter:
             "score": np.array([f.score for f in self._faces], np.float32),
             "vector": np.array([f.embedding.vector for f in self._faces], np.float32),
         }
-        partial = self.path.with_name(f".{self.path.name}.partial")
-        if self.path.suffix == ".npz":
-            with partial.open("wb") as file:
-                np.savez(file, allow_pickle=False, space=np.array(self.space), **columns)
-        else:
-            import pyarrow as pa
-            import pyarrow.parquet as pq
+        with replacing(self.path) as part:
+            if self.path.suffix == ".npz":
+                with part.open("wb") as file:
+                    np.savez(file, allow_pickle=False, space=np.array(self.space), **columns)
+            else:
+                _write_parquet(part, columns, self.space)
 
-            arrays = {
-                name: pa.array(value.tolist() if value.ndim == 2 else value)
-                for name, value in columns.items()
-            }
-            table = pa.table(arrays).replace_schema_metadata({"space": self.space})
-            pq.write_table(table, partial)
-        os.replace(partial, self.path)
+
+def _write_parquet(path: Path, columns: Mapping[str, NDArray[Any]], space: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    arrays = {
+        name: pa.array(value.tolist() if value.ndim == 2 else value)
+        for name, value in columns.items()
+    }
+    pq.write_table(pa.table(arrays).replace_schema_metadata({"space": space}), path)
 
 
 def read_templates(path: Path | str) -> tuple[list[str], list[Embedding]]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vultus.errors import ConfigError
 from vultus.geometry import template
+from vultus.writing import replacing
 
 UInt8 = NDArray[np.uint8]
 Float = NDArray[np.float32]
@@ -120,10 +121,8 @@ def _keep(folder: Path, digests: Sequence[bytes], vectors: Float) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     codes = np.frombuffer(b"".join(digests), np.uint8).reshape(len(digests), -1)
     name = hashlib.sha256(codes.tobytes()).hexdigest()[:24]
-    partial = folder / f".{name}.part"
-    with partial.open("wb") as file:
+    with replacing(folder / f"{name}.npz") as part, part.open("wb") as file:
         np.savez(file, digests=codes, vectors=vectors)
-    partial.replace(folder / f"{name}.npz")
 
 
 def _embedded(images: UInt8, teacher: Teacher) -> Float:

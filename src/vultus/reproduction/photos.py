@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from vultus.errors import ConfigError, DatasetError
 from vultus.images import open_image
 from vultus.places import default_home
 from vultus.recognition.crops import Crops, collect, load_crops, save_crops
+from vultus.writing import replacing
 
 #: Degrees of azimuth up to which a light counts as frontal.
 FRONTAL_LIGHT = 25
@@ -31,7 +30,13 @@ SETS = ("lfw", "orl", "yale-b")
 
 
 def photo_dataset(name: str) -> Dataset:
-    """Return a listed set that lies under ``VULTUS_DATA``: ``lfw``, ``orl`` or ``yale-b``."""
+    """Return a listed set that lies under ``VULTUS_DATA``: ``lfw``, ``orl`` or ``yale-b``.
+
+    Raises
+    ------
+    ConfigError
+        If the set is another one, or there is no data folder.
+    """
     if name not in SETS:
         raise ConfigError(f"unknown set of photographs {name!r}; known: {sorted(SETS)}")
     return catalogue.read(name)
@@ -49,16 +54,9 @@ def photo_crops(name: str) -> Path:
         codes, _ = records.identities()
         kept = records.take(np.flatnonzero(np.bincount(codes)[codes] > 1))
         crops, _ = collect(_pictures(kept), _locate, SIZE)
-        with _replacing(path) as part:
+        with replacing(path) as part:
             save_crops(part, crops)
     return path
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    yield part
-    os.replace(part, path)
 
 
 def _pictures(records: Dataset) -> Iterator[tuple[NDArray[np.uint8], str]]:
@@ -87,7 +85,7 @@ def lit_crops() -> tuple[Crops, NDArray[np.float64]]:
     azimuths = np.array([record.labels["azimuth"] for record in records], np.float64)
     if not path.exists():
         crops = _align_lit(records, azimuths)
-        with _replacing(path) as part:
+        with replacing(path) as part:
             save_crops(part, crops)
     return load_crops(path), azimuths
 

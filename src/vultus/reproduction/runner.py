@@ -7,7 +7,6 @@ import importlib.metadata
 import importlib.util
 import json
 import math
-import os
 import platform
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from vultus.errors import ConfigError
 from vultus.registry import catalogue
 from vultus.reproduction.claims import Claim, Measurement
 from vultus.reproduction.verdicts import MIN_SEEDS, Verdict, judge
+from vultus.writing import replacing
 
 Measurements = Mapping[str, Measurement]
 
@@ -212,11 +212,10 @@ def _write(
         "runs": ordered,
     }
     file.parent.mkdir(exist_ok=True)
-    part = file.with_suffix(".part")
     # JSON has no infinity; an interval without ends is stored with nulls.
     text = json.dumps(_finite(values), indent=1, allow_nan=False)
-    part.write_text(text + "\n", encoding="utf-8")
-    os.replace(part, file)
+    with replacing(file) as part:
+        part.write_text(text + "\n", encoding="utf-8")
     return verdicts
 
 

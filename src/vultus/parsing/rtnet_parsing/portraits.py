@@ -8,7 +8,6 @@ the face. What is in doubt stays unlabelled.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from vultus.parsing.classes import BACKGROUND, HAIR, IGNORE
 from vultus.settings import settings
 from vultus.worlds.backgrounds import procedural_background
 from vultus.worlds.noise import srgb
+from vultus.writing import replacing
 
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
@@ -157,7 +157,7 @@ class Sitters:
     def picture(
         self, index: int, backdrops: Backdrops, rng: np.random.Generator
     ) -> tuple[UInt8Array, UInt8Array, FloatArray]:
-        """Return picture, mask and box of one sitter, perhaps before another backdrop."""
+        """Return picture (S, S, 3), mask (S, S) and box (4,), perhaps before another backdrop."""
         image, alpha = self.images[index], self.alpha[index]
         if alpha.min() == 0 and rng.random() < self.exchange:
             cover = alpha[..., None].astype(np.float32) / 255
@@ -195,11 +195,9 @@ def write_sitters(paths: Sequence[Path], file: Path, find: Finder, size: int) ->
         raise DatasetError(f"the teacher finds no face in {len(paths)} photographs")
     columns = [np.stack(column) for column in zip(*rows, strict=True)]
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    with part.open("wb") as out:
-        names = ("images", "fore", "alpha", "parts", "boxes")
-        np.savez(out, **dict(zip(names, columns, strict=True)))  # type: ignore[arg-type]
-    os.replace(part, file)
+    names = ("images", "fore", "alpha", "parts", "boxes")
+    with replacing(file) as part, part.open("wb") as stream:
+        np.savez(stream, **dict(zip(names, columns, strict=True)))  # type: ignore[arg-type]
     return len(rows)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from vultus.errors import ConfigError
 from vultus.settings import plain, settings
 from vultus.worlds import DOMAINS, CameraSpec, PoseSpec, WearSpec, WorldSpec, split_identities
 from vultus.worlds.batches import stream
+from vultus.writing import replacing
 
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
@@ -151,10 +151,8 @@ def _kept(
     if not file.exists():
         images, parts, boxes = _draw(config, seed, group)
         file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f".{file.name}.{os.getpid()}.part")
-        with temporary.open("wb") as out:
-            np.savez(out, images=images, parts=parts, boxes=boxes)
-        os.replace(temporary, file)
+        with replacing(file) as part, part.open("wb") as stream:
+            np.savez(stream, images=images, parts=parts, boxes=boxes)
     with np.load(file, allow_pickle=False) as stored:
         return stored["images"], stored["parts"], stored["boxes"]
 
