@@ -120,7 +120,7 @@ def test_the_command_scores_pictures(shipped: tuple[Path, Path], tmp_path: Path)
 
 
 def test_only_liveness_networks_of_the_manifest_are_taken() -> None:
-    with pytest.raises(WeightsError, match="no liveness network"):
+    with pytest.raises(WeightsError, match="no network for liveness"):
         LivenessPredictor("dlib-resnet29", offline=True)
 
 

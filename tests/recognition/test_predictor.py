@@ -191,7 +191,7 @@ def test_output_that_is_no_vector_is_refused(tmp_path: Path, spec: EmbedderSpec)
 def test_names_that_are_no_recognition_network() -> None:
     with pytest.raises(WeightsError, match="unknown weight"):
         Embedder("no-such-net")
-    with pytest.raises(WeightsError, match=r"no recognition network; known: .*dlib-resnet29"):
+    with pytest.raises(WeightsError, match=r"no network for recognition; known: .*dlib-resnet29"):
         Embedder("dlib-shape5")
 
 

@@ -18,7 +18,7 @@ from vultus.liveness.masks import ellipse_mask
 from vultus.liveness.scoring import clip_scores, frame_scores
 from vultus.liveness.windows import BOX, TEMPLATES, crop_faces
 from vultus.runtime import CropNetwork, Preprocessing, Store
-from vultus.runtime.crops import CropFile
+from vultus.runtime.crops import CropFile, crop_file
 
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]
@@ -79,12 +79,10 @@ class LivenessSpec:
             If the weight is unknown, no liveness network, not allowed or not to be had.
         """
         store = Store(offline=offline, allow_licenses=allow_licenses)
-        weight = store.weight(weight_id)
-        template = weight.template
-        if weight.task != "liveness" or template not in TEMPLATES or weight.input is None:
-            known = sorted(w.id for w in store.weights.values() if w.task == "liveness")
-            raise WeightsError(f"{weight_id} is no liveness network; known: {', '.join(known)}")
-        return cls(weight.id, store.resolve(weight_id), weight.input, template)
+        file = crop_file(weight_id, "liveness", store)
+        if file.template not in TEMPLATES:
+            raise WeightsError(f"{weight_id} takes {file.template}, not {' or '.join(TEMPLATES)}")
+        return cls(file.id, file.path, file.input, file.template)
 
     @classmethod
     def from_export(cls, model: Path | str) -> LivenessSpec:
@@ -273,7 +271,13 @@ class LivenessPredictor:
         return clip_scores(self.predict(crops, masks), clips)
 
     def predict_maps(self, crops: UInt8Array) -> FloatArray:
-        """Return the maps themselves, float32 (N, h, w), all finite."""
+        """Return the maps themselves, float32 (N, h, w), all finite.
+
+        Raises
+        ------
+        VultusError
+            If the crops do not fit, or the network gives something else.
+        """
         maps = self._network.run(crops)[0]
         if maps.ndim != 3:
             raise VultusError(f"the first output of {self.name} is not (N, h, w) but {maps.shape}")

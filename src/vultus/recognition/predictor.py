@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vultus.errors import VultusError, WeightsError
 from vultus.geometry import Template, UInt8Array, template
 from vultus.runtime import CropNetwork, Preprocessing, Store
-from vultus.runtime.crops import CropFile
+from vultus.runtime.crops import CropFile, crop_file
 from vultus.runtime.session import Precision
 
 FloatArray = NDArray[np.float32]
@@ -64,13 +64,8 @@ class EmbedderSpec:
             If the weight is unknown, no recognition network, not allowed or not to be had.
         """
         store = Store(offline=offline, allow_licenses=allow_licenses)
-        weight = store.weight(weight_id)
-        if weight.task != TASK or weight.template is None or weight.input is None:
-            known = sorted(w.id for w in store.weights.values() if w.task == TASK)
-            raise WeightsError(f"{weight_id} is no recognition network; known: {', '.join(known)}")
-        return cls(
-            weight.id, store.resolve(weight_id), weight.template, weight.input, weight.digest
-        )
+        file = crop_file(weight_id, TASK, store)
+        return cls(file.id, file.path, file.template, file.input, store.weight(weight_id).digest)
 
 
 class Embedder:
