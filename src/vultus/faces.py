@@ -207,7 +207,13 @@ class Face:
         return tuple(name for name in FILLED_BY if hasattr(self, name))
 
     def replace(self, **changes: Any) -> Face:
-        """Return a copy with some fields set."""
+        """Return a copy with some fields set.
+
+        Raises
+        ------
+        VultusError
+            If there is no such field.
+        """
         known = {f.name for f in fields(self)}
         unknown = changes.keys() - known
         if unknown:
@@ -294,7 +300,13 @@ def flatten(face: Face) -> dict[str, Any]:
 
 
 def to_pandas(faces: Iterable[Face]) -> pandas.DataFrame:
-    """Return a table with one row per face, columns as in :func:`flatten`; needs pandas."""
+    """Return a table with one row per face, columns as in :func:`flatten`; needs pandas.
+
+    Raises
+    ------
+    VultusError
+        If pandas is not installed.
+    """
     try:
         import pandas
     except ImportError as error:

@@ -68,6 +68,11 @@ def system(slug: str, *, paper: int, task: str) -> Callable[[T], T]:
     """Mark a class or function as the way into a system, and return it unchanged.
 
     The arguments must be literals: :func:`catalogue` reads them from the source.
+
+    Raises
+    ------
+    ConfigError
+        If another class or function has the slug.
     """
 
     def mark(build: T) -> T:

@@ -108,7 +108,13 @@ def load_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_value(text: str) -> Any:
-    """Return what YAML reads in a short text such as ``0.1`` or ``[1, 2]``."""
+    """Return what YAML reads in a short text such as ``0.1`` or ``[1, 2]``.
+
+    Raises
+    ------
+    ConfigError
+        If it is no YAML.
+    """
     import yaml
 
     try:

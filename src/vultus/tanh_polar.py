@@ -36,7 +36,7 @@ def checked_boxes(boxes: ArrayLike) -> NDArray[np.float64]:
 
 
 def with_ratio(boxes: ArrayLike, ratio: float) -> FloatArray:
-    """Return boxes of the same centres and areas whose width is ``ratio`` times the height."""
+    """Return boxes (N, 4) of the same centres and areas, ``ratio`` times as wide as high."""
     rows = checked_boxes(boxes)
     centre, sides = (rows[:, :2] + rows[:, 2:]) / 2, rows[:, 2:] - rows[:, :2]
     height = np.sqrt(sides.prod(1) / ratio)

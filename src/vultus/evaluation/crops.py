@@ -77,7 +77,13 @@ def labelled_crops(
 
 
 def scaled_template(base: Template, size: int) -> Template:
-    """Return a template for crops of another side: the grid of pixels is scaled."""
+    """Return a template for crops of another side: the grid of pixels is scaled.
+
+    Raises
+    ------
+    ConfigError
+        If the side is below 8 pixels.
+    """
     if size < 8:
         raise ConfigError(f"crops must be at least 8 pixels wide, got {size}")
     points = (base.points + 0.5) * np.float32(size / base.size) - np.float32(0.5)

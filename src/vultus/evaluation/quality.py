@@ -166,7 +166,13 @@ def rivals(observed: Observed, embedder: Embedder, seed: int = 0) -> dict[str, F
 
 
 def genuine_pairs(people: IntArray, rows: IntArray, seed: int) -> IntArray:
-    """Return pairs (P, 2) of rows that show one person, at most :data:`PER_PERSON` of each."""
+    """Return pairs (P, 2) of rows that show one person, at most :data:`PER_PERSON` of each.
+
+    Raises
+    ------
+    DatasetError
+        If nobody has two pictures.
+    """
     rng = np.random.default_rng((seed, 1))
     found: list[tuple[int, int]] = []
     for person in np.unique(people[rows]):

@@ -56,7 +56,13 @@ def drop(session: Session, store: Store, column: str, wanted: set[str]) -> int:
 
 
 def rename(session: Session, old: str, new: str) -> int:
-    """Give a person a name that nobody has."""
+    """Give a person a name that nobody has.
+
+    Raises
+    ------
+    GalleryError
+        If there is no such person, or somebody has the name.
+    """
     with session.writing() as store:
         present = store.table(["person"])["person"]
         _require(store, {old}, "person", present)

@@ -57,7 +57,20 @@ def to_array(queries: Queries, space: str, dim: int) -> FloatArray:
 def search(
     snapshot: Snapshot, queries: FloatArray, k: int, persons: Iterable[str] | None
 ) -> list[list[Match]]:
-    """Return the k nearest faces of each protected query, best first."""
+    """Return the k nearest faces of each protected query, best first.
+
+    Parameters
+    ----------
+    queries
+        float32 (M, D) of unit length, rotated as the snapshot is.
+    persons
+        Search only among these people; among everyone if not given.
+
+    Raises
+    ------
+    GalleryError
+        If k is below 1, or the snapshot has no templates.
+    """
     if k < 1:
         raise GalleryError(f"k must be at least 1, got {k}")
     if snapshot.index is None:
@@ -85,7 +98,20 @@ def identify(
     k: int,
     persons: Iterable[str] | None,
 ) -> list[Identification]:
-    """Decide who each protected query is; candidates are the k nearest people."""
+    """Decide who each protected query is; candidates are the k nearest people.
+
+    Parameters
+    ----------
+    queries, persons
+        As in :func:`search`.
+    threshold
+        Raw cosine that the best candidate must reach.
+
+    Raises
+    ------
+    GalleryError
+        If k is below 1, the threshold is no number, or the snapshot has no templates.
+    """
     if k < 1:
         raise GalleryError(f"k must be at least 1, got {k}")
     if not np.isfinite(threshold):

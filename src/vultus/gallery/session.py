@@ -47,7 +47,13 @@ class Session:
         self._guard = threading.RLock()
 
     def read(self, work: Callable[[Store], T]) -> T:
-        """Run some work on the newest version, and again if that version was deleted meanwhile."""
+        """Run some work on the newest version, and again if that version was deleted meanwhile.
+
+        Raises
+        ------
+        GalleryError
+            If the work fails, or versions change faster than it can be done.
+        """
         with self._guard:
             for _ in range(_ATTEMPTS):
                 store = self._synchronised()

@@ -173,6 +173,13 @@ def writing(path: Path, timeout: float) -> Iterator[None]:
     """Hold the gallery's lock: one writer at a time, among threads and processes.
 
     The operating system releases it when the holder dies.
+
+    Raises
+    ------
+    LockedError
+        If another writer holds it for longer than ``timeout`` seconds.
+    GalleryError
+        If the disk refuses.
     """
     from filelock import FileLock, Timeout
 

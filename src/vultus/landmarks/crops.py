@@ -125,7 +125,13 @@ class PointCrops:
 
 
 def joined(parts: Sequence[PointCrops]) -> PointCrops:
-    """Put crops of one size side by side."""
+    """Put crops of one size side by side.
+
+    Raises
+    ------
+    DatasetError
+        If there are none.
+    """
     if not parts:
         raise DatasetError("there are no crops to join")
     return PointCrops(
@@ -160,6 +166,11 @@ def cut(
         (68,) weights of the points; all 1 if not given.
     layout, margin
         Name of the template; pixels around it.
+
+    Raises
+    ------
+    DatasetError
+        If there is no face.
     """
     form = template(layout)
     images, points = [], []

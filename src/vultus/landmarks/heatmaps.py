@@ -78,6 +78,11 @@ def coarse(image: UInt8Array, box: ArrayLike, face: int) -> UInt8Array:
     """Shrink a picture until the root of the box's area is ``face`` pixels, and enlarge it again.
 
     A picture whose face is smaller already comes back as it is.
+
+    Parameters
+    ----------
+    image, box
+        uint8 (H, W, 3), and xyxy pixels (4,).
     """
     x1, y1, x2, y2 = np.asarray(box, np.float64)
     factor = face / float(np.sqrt(max((x2 - x1) * (y2 - y1), 1e-6)))
@@ -93,7 +98,20 @@ def coarse(image: UInt8Array, box: ArrayLike, face: int) -> UInt8Array:
 def cut_boxes(
     images: Sequence[UInt8Array], boxes: ArrayLike, size: int, reference: float = REFERENCE
 ) -> tuple[UInt8Array, FloatArray]:
-    """Return the crops (N, size, size, 3) of one box in each picture, and their maps."""
+    """Return the crops, uint8 (N, size, size, 3), and maps (N, 2, 3) of one box in each picture.
+
+    Parameters
+    ----------
+    images, boxes
+        uint8 RGB (H, W, 3) each, and xyxy (N, 4).
+    size, reference
+        As in :func:`crop_maps`.
+
+    Raises
+    ------
+    VultusError
+        If there are not as many boxes as pictures, or a box has no area.
+    """
     maps = crop_maps(boxes, size, reference)
     if len(images) != len(maps):
         raise VultusError(f"{len(images)} pictures and {len(maps)} boxes do not fit")
@@ -131,6 +149,6 @@ def unflipped(maps: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def to_crop(points: ArrayLike, size: int, side: int) -> FloatArray:
-    """Return crop pixels of places on maps of ``side`` pixels over a crop of ``size``."""
+    """Return crop pixels (..., 2) of places on maps of ``side`` pixels over a crop of ``size``."""
     stride = size / side
     return np.asarray((np.asarray(points, np.float32) + 0.5) * stride - 0.5, np.float32)

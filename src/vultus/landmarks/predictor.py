@@ -141,7 +141,22 @@ class LandmarkPredictor:
         passes: int = PASSES,
         flip: bool = True,
     ) -> FloatArray:
-        """Return the points of one face in each picture, as :meth:`locate` does, in batches."""
+        """Return the points, float32 (N, 68, 2), of one face in each picture, run in batches.
+
+        Parameters
+        ----------
+        images
+            uint8 RGB (H, W, 3) each.
+        five
+            (N, 5, 2) keypoints in picture pixels.
+        passes, flip
+            As in :meth:`locate`.
+
+        Raises
+        ------
+        VultusError
+            If pictures and faces differ in number, or there are no passes.
+        """
         aim = np.asarray(five, np.float32).reshape(-1, 5, 2)
         if len(images) != len(aim) or passes < 1:
             raise VultusError(

@@ -137,6 +137,11 @@ def taught_crops(
     Returns
     -------
     The crops, weighed by :meth:`Correspondence.trust`, and the meshes (N, 478, 2) in crop pixels.
+
+    Raises
+    ------
+    DatasetError
+        If the teacher finds no face in any of them.
     """
     parts, meshes = [], []
     trust = correspondence.trust()
@@ -172,6 +177,11 @@ def labelled_crops(root: Path, sets: Sequence[str], seed: int = 0) -> PointCrops
     """Return the crops of annotated sets (see ``datasets.points.read_landmark_table``).
 
     A share of each set, drawn with the seed, is development.
+
+    Raises
+    ------
+    DatasetError
+        If the sets have no picture.
     """
     from vultus.datasets.points import read_landmark_table
 

@@ -47,7 +47,18 @@ def frame_scores(maps: FloatArray, masks: ArrayLike) -> FloatArray:
 
 
 def uniform_frames(count: int, wanted: int = FRAMES) -> NDArray[np.intp]:
-    """Return the numbers of frames spread evenly over a clip of ``count``, at most ``wanted``."""
+    """Return the numbers of frames, (M,), spread evenly over a clip of ``count``.
+
+    Parameters
+    ----------
+    count, wanted
+        Frames that there are; most that are chosen.
+
+    Raises
+    ------
+    VultusError
+        If either is below 1.
+    """
     if count < 1 or wanted < 1:
         raise VultusError(f"cannot choose {wanted} of {count} frames")
     chosen = min(count, wanted)
@@ -55,7 +66,18 @@ def uniform_frames(count: int, wanted: int = FRAMES) -> NDArray[np.intp]:
 
 
 def clip_scores(scores: ArrayLike, clips: ArrayLike) -> tuple[NDArray[np.int64], FloatArray]:
-    """Return the clips' numbers in ascending order, int64 (C,), and their mean scores, (C,)."""
+    """Return the clips' numbers in ascending order, int64 (C,), and their mean scores, (C,).
+
+    Parameters
+    ----------
+    scores, clips
+        (N,) scores of frames, and the number of the clip that each belongs to.
+
+    Raises
+    ------
+    VultusError
+        If shapes differ, or there is no frame.
+    """
     values, numbers = np.asarray(scores, np.float64), np.asarray(clips, np.int64)
     if values.shape != numbers.shape or values.ndim != 1 or not len(values):
         raise VultusError(f"need one clip per score, got {values.shape} and {numbers.shape}")

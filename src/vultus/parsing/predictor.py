@@ -140,7 +140,13 @@ class ParsingPredictor:
     def parse_many(
         self, images: Sequence[UInt8Array], boxes: Sequence[ArrayLike]
     ) -> list[list[FaceParts]]:
-        """Return the parts of each face of several pictures, run in batches; see :meth:`parse`."""
+        """Return the parts of each face of several pictures, run in batches; see :meth:`parse`.
+
+        Raises
+        ------
+        VultusError
+            If there are not as many groups of boxes as pictures.
+        """
         if len(images) != len(boxes):
             raise VultusError(f"parse_many: {len(images)} pictures, boxes for {len(boxes)}")
         regions = [with_ratio(group, self.ratio) for group in boxes]
@@ -159,6 +165,11 @@ class ParsingPredictor:
         crops
             uint8 RGB (N, S, S, 3), cut as ``geometry.crop_boxes(image, boxes, 2.0, S)`` does: the
             face is half as high as the crop, and in its middle.
+
+        Raises
+        ------
+        VultusError
+            If the crops are not square.
         """
         if crops.ndim != 4 or crops.shape[1] != crops.shape[2]:
             raise VultusError(f"masks needs square crops (N, S, S, 3), got {crops.shape}")

@@ -117,7 +117,13 @@ def measure(
 
 
 def raw_measures(crops: UInt8Array, geometry: Geometry, sizes: ArrayLike) -> dict[str, FloatArray]:
-    """Return every measure (N,) before its curve; arguments as in :func:`measure`."""
+    """Return every measure (N,) before its curve; arguments as in :func:`measure`.
+
+    Raises
+    ------
+    VultusError
+        If the crops do not fit.
+    """
     side = template(TEMPLATE).size
     if crops.dtype != np.uint8 or crops.shape != (len(geometry), side, side, 3):
         raise VultusError(

@@ -71,7 +71,13 @@ class CompactData:
 
 
 def faces(data: CompactData, seed: int) -> LabelledCrops:
-    """Return all crops with the labels ``set`` and ``identity``, -1 where it is not known."""
+    """Return all crops with the labels ``set`` and ``identity``, -1 where it is not known.
+
+    Raises
+    ------
+    DatasetError
+        If the file holds crops of another side.
+    """
     found = []
     if data.file is not None:
         crops = load_labelled(data.file)
@@ -86,9 +92,14 @@ def faces(data: CompactData, seed: int) -> LabelledCrops:
 
 
 def parts(crops: LabelledCrops, data: CompactData) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return which crops are trained on and which show people kept apart.
+    """Return which crops are trained on, (T,), and which show people kept apart, (P,).
 
     Those people belong to the set named by ``people``, or to the renders where it is not there.
+
+    Raises
+    ------
+    DatasetError
+        If there are no people of that set, or all or none of them are kept apart.
     """
     sets, identity = names_of(crops, "set"), names_of(crops, "identity")
     wanted = data.people if data.people in sets else "renders"

@@ -220,6 +220,11 @@ def people_split(people: ArrayLike, share: float, seed: int) -> NDArray[np.bool_
     """Return bool (N,): whether a crop's person is among the ``share`` that is trained on.
 
     Everybody is on one side only; both sides get at least one person.
+
+    Raises
+    ------
+    ConfigError
+        If there are fewer than two people.
     """
     labels = np.asarray(people)
     everybody = np.unique(labels)

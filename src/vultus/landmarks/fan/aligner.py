@@ -62,6 +62,11 @@ class Aligner:
             (N, 68, 2) visible points in crop pixels, for a guided network.
         flip
             Add the maps of the mirror images; peaks then reach 2.
+
+        Raises
+        ------
+        VultusError
+            If a guided network gets no points, or another one gets some.
         """
         if (guides is None) != (self.guide is None):
             wanted = "needs" if guides is None else "takes no"

@@ -92,7 +92,13 @@ class Faces:
 
 
 def joined(parts: Sequence[Faces]) -> Faces:
-    """Put faces in pictures of one size side by side."""
+    """Put faces in pictures of one size side by side.
+
+    Raises
+    ------
+    DatasetError
+        If there are none.
+    """
     if not parts:
         raise DatasetError("there are no faces to join")
     return Faces(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Faces)))
@@ -184,6 +190,11 @@ def cut_faces(
         See :class:`Faces`.
     reference
         Of the crop that has to fit, see :func:`~vultus.landmarks.heatmaps.crop_maps`.
+
+    Raises
+    ------
+    DatasetError
+        If there is no face, or one has other than 68 points.
     """
     rows = []
     for image, contour, projected, yaw in annotated:

@@ -35,5 +35,5 @@ def gaussian_maps(points: Tensor, side: int, sigma: float = 1.0, *, snap: bool =
 
 
 def to_map(points: Tensor, size: int, side: int) -> Tensor:
-    """Return map pixels of crop pixels, for maps of ``side`` pixels over a crop of ``size``."""
+    """Return map pixels (..., 2) of crop pixels; ``side`` and ``size`` are theirs, in pixels."""
     return (points + 0.5) * (side / size) - 0.5

@@ -297,7 +297,15 @@ def legacy_frame(box: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
 
 
 def legacy_crop(image: UInt8Array, centre: NDArray[np.float64], scale: float) -> UInt8Array:
-    """Cut the square of 200 times the scale at whole pixels, black outside, and resize it."""
+    """Cut the square of 200 times the scale at whole pixels, black outside, uint8 (256, 256, 3).
+
+    Parameters
+    ----------
+    image
+        uint8 RGB (H, W, 3).
+    centre, scale
+        See :func:`legacy_frame`.
+    """
     low = _legacy_map(np.ones(2), centre, scale, _SIZE)
     high = _legacy_map(np.full(2, float(_SIZE)), centre, scale, _SIZE)
     side = np.maximum(high - low, 1)

@@ -100,5 +100,5 @@ class FaceViews:
 
 
 def gained(image: UInt8Array, gain: FloatArray | Any) -> UInt8Array:
-    """Multiply the channels of a picture, and cut at white."""
+    """Multiply the channels of a picture, uint8 (H, W, 3), by gains (3,), and cut at white."""
     return np.clip(image * np.asarray(gain, np.float32), 0, 255).astype(np.uint8)

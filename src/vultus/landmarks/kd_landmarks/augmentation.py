@@ -69,7 +69,7 @@ def view_map(config: Augmentation, margin: int, size: int, rng: np.random.Genera
 
 
 def recoloured(image: UInt8Array, strength: float, rng: np.random.Generator) -> UInt8Array:
-    """Change exposure, contrast, tint and gamma by one table per channel; sometimes to grey."""
+    """Change exposure, contrast, tint, gamma of uint8 (S, S, 3), table by table; some to grey."""
     values = np.arange(256, dtype=np.float32) / 255
     gamma = np.exp(0.25 * strength * rng.standard_normal())
     contrast, gain = np.exp(strength * np.array([0.2, 0.15]) * rng.standard_normal(2))
@@ -83,7 +83,7 @@ def recoloured(image: UInt8Array, strength: float, rng: np.random.Generator) -> 
 
 
 def degraded(image: UInt8Array, share: float, rng: np.random.Generator) -> UInt8Array:
-    """Blur, shrink and enlarge, add noise, compress: each with probability ``share``."""
+    """Blur, shrink, add noise to, compress uint8 (S, S, 3): each with probability ``share``."""
     blurs, shrinks, noisy, coded = rng.random(4) < share
     side = image.shape[0]
     if blurs:
@@ -102,7 +102,7 @@ def degraded(image: UInt8Array, share: float, rng: np.random.Generator) -> UInt8
 
 
 def covered(image: UInt8Array, rng: np.random.Generator) -> UInt8Array:
-    """Put a patch over a part of the crop: one colour, noise, or another part of the crop."""
+    """Put a patch over a part of uint8 (S, S, 3): a colour, noise, or another part of the crop."""
     side = image.shape[0]
     height, width = (int(v) for v in side * rng.uniform(0.12, 0.42, 2))
     top, left = int(rng.integers(0, side - height)), int(rng.integers(0, side - width))

@@ -79,7 +79,7 @@ def main_loss(
     tolerant: Tensor,
     form: Literal["code", "paper"] = "code",
 ) -> Tensor:
-    """Return the piecewise main loss per coordinate.
+    """Return the piecewise main loss per coordinate, of tensors of one shape.
 
     c e up to the tolerant teacher's error d, and e^2 + c d - d^2 beyond it. In the released
     ``code`` c = 3, so that large errors have the smaller slope 2 e. ``paper`` takes c = 2 d, with

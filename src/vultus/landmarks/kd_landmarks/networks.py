@@ -120,7 +120,7 @@ class Shipped(nn.Module):
 
 
 def to_pixels(coordinates: Tensor, size: int) -> Tensor:
-    """Return pixels from coordinates in sides from the centre."""
+    """Return pixels (..., 2), 0 the centre of the first, from coordinates as the network gives."""
     return coordinates * size + (size - 1) / 2
 
 

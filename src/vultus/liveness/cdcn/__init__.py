@@ -67,6 +67,11 @@ class CDCN:
 
         A search divides the training people: half of them move the weights, the others the
         architecture. The development people decide neither.
+
+        Raises
+        ------
+        ConfigError
+            If a search has one training person only, or there are no attacks or nothing but them.
         """
         found = load_data(config, seed)
         train, development = found.split("train"), found.split("development")

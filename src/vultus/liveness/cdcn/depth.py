@@ -48,7 +48,7 @@ def depth_label(depth: FloatArray, face: BoolArray, reach: float = REACH) -> Flo
 
 
 def mask_label(face: BoolArray) -> FloatArray:
-    """Return the label of a bona fide face of which no depth is known: its mask, 0 or 1."""
+    """Return the label (H, W) of a bona fide face of which no depth is known: its mask, 0 or 1."""
     return face.astype(np.float32)
 
 

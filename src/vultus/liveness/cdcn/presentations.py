@@ -110,7 +110,7 @@ _NUMBERS = ("people", "clips")
 
 
 def resized(picture: UInt8, side: int) -> UInt8:
-    """Return a square picture of another side, by area where it shrinks."""
+    """Return a picture, uint8 (S, S) or (S, S, 3), of another side, by area where it shrinks."""
     way = cv2.INTER_AREA if side < len(picture) else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(picture, (side, side), interpolation=way), np.uint8)
 
@@ -172,7 +172,13 @@ def check_known(names: Iterable[str], known: Iterable[str], what: str) -> None:
 
 
 def joined(parts: Sequence[PadCrops]) -> PadCrops:
-    """Return sets of one size as one; clips and people are numbered on from set to set."""
+    """Return sets of one size as one; clips and people are numbered on from set to set.
+
+    Raises
+    ------
+    DatasetError
+        If there is none, or sizes differ.
+    """
     if not parts or len({p.size for p in parts}) != 1:
         raise DatasetError("only sets of presentations of one size can be joined")
     columns: dict[str, Any] = {}

@@ -61,7 +61,7 @@ class MixedEdge(nn.Module):
 
 
 def shuffled(x: Tensor, groups: int) -> Tensor:
-    """Interleave the channels of as many groups, so that each edge works on other ones."""
+    """Interleave the channels of groups, (N, C, H, W), so that each edge works on other ones."""
     n, c, h, w = x.shape
     return x.reshape(n, groups, c // groups, h, w).transpose(1, 2).reshape(n, c, h, w)
 

@@ -59,7 +59,7 @@ def jittered(boxes: FloatArray, rng: np.random.Generator, scale: float, shift: f
 def mirrored(
     image: UInt8Array, parts: UInt8Array, box: FloatArray
 ) -> tuple[UInt8Array, UInt8Array, FloatArray]:
-    """Return picture, mask and box of the mirror image; left and right change places."""
+    """Return picture (H, W, 3), mask (H, W) and box (4,) mirrored; left and right change places."""
     width = image.shape[1]
     flipped = np.array([width - box[2], box[1], width - box[0], box[3]], np.float32)
     return image[:, ::-1], MIRROR[parts[:, ::-1]], flipped
@@ -73,7 +73,15 @@ def with_neighbour(
     rng: np.random.Generator,
     least: int = 12,
 ) -> tuple[UInt8Array, UInt8Array]:
-    """Put somebody else beside a head, where there is room; to this face it is background."""
+    """Put somebody else beside a head, where there is room; to this face it is background.
+
+    Parameters
+    ----------
+    image, parts, other, other_parts
+        uint8 (H, W, 3) and class of each pixel (H, W), of both.
+    least
+        Columns that must be free.
+    """
     columns = np.flatnonzero((parts != BACKGROUND).any(0))
     others = np.flatnonzero((other_parts != BACKGROUND).any(0))
     if not len(columns) or not len(others):
@@ -100,7 +108,15 @@ def with_neighbour(
 def photographed(
     image: UInt8Array, rng: np.random.Generator, colour: float, camera: float
 ) -> UInt8Array:
-    """Return a picture under another light and from another camera."""
+    """Return a picture, uint8 (H, W, 3), under another light and from another camera.
+
+    Parameters
+    ----------
+    colour
+        Strength of the light's change, 0 for none.
+    camera
+        Probability of each of blur, low resolution, noise and JPEG.
+    """
     out: FloatArray = image.astype(np.float32) / np.float32(255)
     if colour > 0:
         out = _recoloured(out, rng, colour)

@@ -117,7 +117,7 @@ class Canvas:
     def restore_probabilities(
         self, probabilities: Tensor, boxes: Tensor, shape: tuple[int, int]
     ) -> Tensor:
-        """Return probabilities in the pictures; what the canvas does not reach is background."""
+        """Return probabilities (N, C, H, W) in pictures; beyond the canvas all is background."""
         first = probabilities[:, BACKGROUND : BACKGROUND + 1]
         inverted = torch.cat([1 - first, probabilities[:, 1:]], 1)
         back = self.restore(inverted, boxes, shape)
