@@ -142,13 +142,7 @@ def evaluate_boxed(
         raise DatasetError(f"networks of one convention are needed, got {sorted(conventions)}")
     annotated = read_annotated(root, part, conventions.pop())
     images, annotated, boxes, found = _opened(annotated, detector)
-    rng = np.random.default_rng(sweeps.seed)
-    settings: dict[str, tuple[Sequence[UInt8Array], FloatArray]] = {"": (images, boxes)}
-    for share in sweeps.noise:
-        settings[f"boxes off by {share:.0%}"] = (images, jittered(boxes, share, rng))
-    for face in sweeps.faces:
-        pairs = zip(images, annotated.boxes, strict=True)
-        settings[f"faces of {face} pixels"] = ([coarse(i, b, face) for i, b in pairs], boxes)
+    settings = _settings(sweeps, images, boxes, annotated.boxes)
     figures: dict[str, Estimate] = {}
     curves: dict[str, NDArray[np.float64]] = {}
     for network in networks:
@@ -172,6 +166,20 @@ def evaluate_boxed(
         facts=_facts(root, part, annotated, found),
         plots={"ced": lambda: plots.ced(curves, limit=LIMIT, length="the root of the box's area")},
     )
+
+
+def _settings(
+    sweeps: Sweeps, images: Sequence[UInt8Array], boxes: FloatArray, true: FloatArray
+) -> dict[str, tuple[Sequence[UInt8Array], FloatArray]]:
+    """Return pictures and first boxes as they are, and by what was made worse about them."""
+    rng = np.random.default_rng(sweeps.seed)
+    out: dict[str, tuple[Sequence[UInt8Array], FloatArray]] = {"": (images, boxes)}
+    for share in sweeps.noise:
+        out[f"boxes off by {share:.0%}"] = (images, jittered(boxes, share, rng))
+    for face in sweeps.faces:
+        pairs = zip(images, true, strict=True)
+        out[f"faces of {face} pixels"] = ([coarse(i, b, face) for i, b in pairs], boxes)
+    return out
 
 
 def read_annotated(root: Path, part: str | None, convention: Convention) -> Annotated:

@@ -21,6 +21,9 @@ from vultus.measure.clustering import clustering_scores
 from vultus.measure.identification import Searches, fnir_at_fpir, rank_k
 from vultus.measure.intervals import rate
 
+#: Templates (N, D) of unit length, and whose they are (N,).
+Part = tuple[NDArray[np.float32], NDArray[np.intp]]
+
 #: False accept rate at which the verification threshold is chosen on the development people.
 FAR = 1e-3
 FPIR = 0.1
@@ -82,46 +85,34 @@ def evaluate_folder(
     who, people = data.identities()
     who, vectors = who[embedded.found], embedded.vectors[embedded.found]
     half = _halves(who, len(people), seed, root)
-    dev, test = (all_pairs(vectors[part], who[part]) for part in half)
-    threshold = dev.threshold_at_far(max(FAR, 1 / dev.n_impostor))
-    figures: dict[str, Estimate] = {
-        "FNMR at the dev threshold": _fnmr(test, threshold),
-        "FMR at the dev threshold": test.fmr_estimate(threshold),
-        f"TAR@FAR={FAR:g}": test.tar_at_far(FAR),
-        f"TAR@FAR={FAR / 10:g}": test.tar_at_far(FAR / 10),
-    }
-    facts: dict[str, object] = {
-        "people": len(people),
-        "pictures": len(data),
-        "seed": seed,
-        "verification threshold": threshold,
-        "pictures without a face": [path.name for path in embedded.reasons],
-    }
-    searches = [_searches(vectors[part], who[part]) for part in half]
-    identified = fnir_at_fpir(searches[1], FPIR, dev=searches[0])
-    figures |= {
-        "rank-1 of enrolled people": rank_k(searches[1], 1),
-        f"FNIR@FPIR={FPIR:g} (threshold from dev)": identified.fnir,
-        f"FPIR reached at that threshold, {FPIR:g} asked for": identified.fpir,
-    }
-    facts["identification threshold"] = identified.to_dict()["threshold"]
-    facts["people enrolled"] = identified.n_enrolled
-    link = _cluster_threshold(dev, vectors[half[0]], who[half[0]])
-    facts["clustering threshold"] = link
-    agreement = clustering_scores(who[half[1]], cluster(vectors[half[1]], threshold=link))
-    figures |= {
-        "B-cubed F": agreement.bcubed_f,
-        "B-cubed precision": agreement.bcubed_precision,
-        "B-cubed recall": agreement.bcubed_recall,
-        "NMI": agreement.nmi,
-        "failure to acquire": embedded.failure_to_acquire(),
-    }
-    curve = {"cosine": test.roc()}
+    dev, test = ((vectors[part], who[part]) for part in half)
+    dev_pairs, test_pairs = all_pairs(*dev), all_pairs(*test)
+    verified, verified_at = _verification(dev_pairs, test_pairs)
+    searches = _searches(*test)
+    identified = fnir_at_fpir(searches, FPIR, dev=_searches(*dev))
+    clustered, linked_at = _clustering(dev_pairs, dev, test)
+    curve = {"cosine": test_pairs.roc()}
     return Report(
         protocol="folder",
         system=system_of(analyzer),
-        figures=figures,
-        facts=facts,
+        figures={
+            **verified,
+            "rank-1 of enrolled people": rank_k(searches, 1),
+            f"FNIR@FPIR={FPIR:g} (threshold from dev)": identified.fnir,
+            f"FPIR reached at that threshold, {FPIR:g} asked for": identified.fpir,
+            **clustered,
+            "failure to acquire": embedded.failure_to_acquire(),
+        },
+        facts={
+            "people": len(people),
+            "pictures": len(data),
+            "seed": seed,
+            "verification threshold": verified_at,
+            "pictures without a face": [path.name for path in embedded.reasons],
+            "identification threshold": identified.to_dict()["threshold"],
+            "people enrolled": identified.n_enrolled,
+            "clustering threshold": linked_at,
+        },
         plots={
             "roc": lambda: plots.roc(curve, title=f"{data.name}, evaluation people"),
             "det": lambda: plots.det(curve, title=f"{data.name}, evaluation people"),
@@ -143,8 +134,38 @@ def _halves(
     return np.flatnonzero(dev), np.flatnonzero(~dev)
 
 
-def _fnmr(pairs: AllPairs, threshold: float) -> Estimate:
-    return rate(pairs.genuine < np.float32(threshold), pairs.genuine_people)
+def _verification(dev: AllPairs, test: AllPairs) -> tuple[dict[str, Estimate], float]:
+    """Return the evaluation people's error rates, and the threshold that is the others'."""
+    threshold = dev.threshold_at_far(max(FAR, 1 / dev.n_impostor))
+    figures = {
+        "FNMR at the dev threshold": rate(
+            test.genuine < np.float32(threshold), test.genuine_people
+        ),
+        "FMR at the dev threshold": test.fmr_estimate(threshold),
+        f"TAR@FAR={FAR:g}": test.tar_at_far(FAR),
+        f"TAR@FAR={FAR / 10:g}": test.tar_at_far(FAR / 10),
+    }
+    return figures, threshold
+
+
+def _clustering(pairs: AllPairs, dev: Part, test: Part) -> tuple[dict[str, Estimate], float]:
+    """Return how well the evaluation people are grouped, and at which threshold.
+
+    Parameters
+    ----------
+    pairs
+        Of the development people.
+    """
+    threshold = _cluster_threshold(pairs, *dev)
+    vectors, who = test
+    agreement = clustering_scores(who, cluster(vectors, threshold=threshold))
+    figures = {
+        "B-cubed F": agreement.bcubed_f,
+        "B-cubed precision": agreement.bcubed_precision,
+        "B-cubed recall": agreement.bcubed_recall,
+        "NMI": agreement.nmi,
+    }
+    return figures, threshold
 
 
 def _searches(vectors: NDArray[np.float32], who: NDArray[np.intp]) -> Searches:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from vultus.analysis import Analyzer
 from vultus.datasets.people import read_folder
+from vultus.datasets.records import Dataset
 from vultus.errors import DatasetError
 from vultus.evaluation.embedding import Embedded, Progress, embed_all
 from vultus.evaluation.report import Report, system_of
@@ -40,14 +41,7 @@ def evaluate_orl(
     DatasetError
         If there are fewer than eight people with two pictures or more.
     """
-    data = read_folder(root)
-    codes, _ = data.identities()
-    counts = np.bincount(codes)
-    data = data.take(np.flatnonzero(counts[codes] >= 2))
-    if (counts >= 2).sum() < 8:
-        raise DatasetError(
-            f"{root}: needs eight people with two pictures or more, got {(counts >= 2).sum()}"
-        )
+    data = _repeated(root)
     who, people = data.identities()
     picture = _number_within(who)
     paths = [record.path for record in data]
@@ -82,6 +76,18 @@ def evaluate_orl(
         facts=facts,
         plots={"cmc": lambda: plots.cmc({"cosine": ranks}, title=f"{root.name}, closed set")},
     )
+
+
+def _repeated(root: Path) -> Dataset:
+    """Return the pictures of the people who have two or more."""
+    data = read_folder(root)
+    codes, _ = data.identities()
+    counts = np.bincount(codes)
+    if (counts >= 2).sum() < 8:
+        raise DatasetError(
+            f"{root}: needs eight people with two pictures or more, got {(counts >= 2).sum()}"
+        )
+    return data.take(np.flatnonzero(counts[codes] >= 2))
 
 
 def _number_within(groups: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -91,14 +91,9 @@ def evaluate_parsing(
     DatasetError
         If no picture of the part has a mask of its size.
     """
-    records = [r for r in read_fasseg(root) if r.labels["mask"] is not None]
-    records = [r for r in records if split is None or r.split == split]
-    records = [r for r in records if part is None or r.labels["part"] == part]
-    if not records:
-        raise DatasetError(f"{root}: no picture of split {split}, part {part} has a mask")
     table = np.array([FASSEG_CLASSES.index(TO_FASSEG[name]) for name in PART_NAMES], np.uint8)
     matrices, found, kept, left_out = [], [], [], []
-    for record in records:
+    for record in _masked(root, split, part):
         image = open_image(record.source())
         truth = _fitted(mask_classes(open_image(record.labels["mask"])), image.shape[:2])
         if truth is None:
@@ -112,14 +107,13 @@ def evaluate_parsing(
             progress(record.path)
     if not kept:
         raise DatasetError(f"{root}: no mask has the size of its picture, as {left_out[0]} shows")
-    records = kept
-    people = [str(r.identity or r.path) for r in records]
+    people = [str(r.identity or r.path) for r in kept]
     figures = _figures(np.stack(matrices), people, "")
-    for name, rows in _groups(records).items():
+    for name, rows in _groups(kept).items():
         figures |= _figures(np.stack([matrices[i] for i in rows]), [people[i] for i in rows], name)
     figures["faces found"] = rate(np.array(found), people)
     facts = {
-        "pictures": len(records),
+        "pictures": len(kept),
         "people": len(set(people)),
         "split": split or "all",
         "comparable classes": ", ".join(COMPARABLE),
@@ -128,6 +122,16 @@ def evaluate_parsing(
         "left out, as the mask has another size": left_out,
     }
     return Report("parsing-fasseg", {"network": predictor.name}, figures, facts)
+
+
+def _masked(root: Path, split: str | None, part: str | None) -> list[Record]:
+    """Return the pictures of a part that have a mask."""
+    records = [r for r in read_fasseg(root) if r.labels["mask"] is not None]
+    records = [r for r in records if split is None or r.split == split]
+    records = [r for r in records if part is None or r.labels["part"] == part]
+    if not records:
+        raise DatasetError(f"{root}: no picture of split {split}, part {part} has a mask")
+    return records
 
 
 def _compare(

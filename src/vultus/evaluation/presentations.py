@@ -257,7 +257,7 @@ def photographs(
 
 
 def prepared(image: UInt8Array) -> UInt8Array:
-    """Return a photograph with a mirrored margin, enlarged if it is very small."""
+    """Return a photograph, uint8 (H, W, 3), with a mirrored margin; enlarged if very small."""
     if (short := min(image.shape[:2])) < SMALL:
         factor = SMALL / short
         image = np.asarray(

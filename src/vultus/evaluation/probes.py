@@ -156,34 +156,48 @@ def degraded(
         return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.uint8)
     if change == "motion":
         return _smeared(image, face * (0.02 + 0.48 * strength), float(rng.uniform(0, np.pi)))
-    light = (image.astype(np.float32) / 255) ** 2.2
-    if change == "noise":
-        light += rng.normal(0, 0.005 + 0.2 * strength, light.shape).astype(np.float32)
-    elif change == "dark":
-        light = light * 10 ** (-0.2 - 2.3 * strength)
-        light += rng.normal(0, 0.002, light.shape).astype(np.float32)
-    elif change == "bright":
-        light = light * 10 ** (0.1 + 1.4 * strength)
-    elif change == "side_light":
-        ramp = np.linspace(-1, 1, width, dtype=np.float32) * width / face * rng.choice([-1, 1])
-        light = light * (1 / (1 + np.exp(-8 * ramp)) * (1 - 10 ** (-3 * strength)) + 10 ** (
-            -3 * strength
-        ))[None, :, None].astype(np.float32)  # fmt: skip
-    elif change == "jpeg":
+    if change == "jpeg":
         quality = round(40 * 0.025**strength)
         _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
         return np.ascontiguousarray(np.asarray(cv2.imdecode(data, 1), np.uint8)[..., ::-1])
-    elif change == "covered":
-        centre = (np.array([width, height]) / 2 + rng.uniform(-0.3, 0.3, 2) * face).astype(int)
-        axes = (face * (0.1 + 0.35 * strength) * rng.uniform(0.7, 1.3, 2)).astype(int)
-        colour = rng.integers(0, 256, 3).tolist()
-        angle = float(rng.uniform(0, 180))
-        out = image.copy()
-        cv2.ellipse(out, centre.tolist(), axes.tolist(), angle, 0, 360, colour, -1, cv2.LINE_AA)
-        return out
-    else:
+    if change == "covered":
+        return _covered(image, strength, rng, face)
+    if change not in DEGRADATIONS:
         raise DatasetError(f"no degradation {change!r}; known: {', '.join(DEGRADATIONS)}")
+    linear = np.asarray((image.astype(np.float32) / 255) ** 2.2, np.float32)
+    light = _relit(linear, change, strength, rng, face)
     return np.round(255 * np.clip(light, 0, 1) ** (1 / 2.2)).astype(np.uint8)
+
+
+def _relit(
+    light: FloatArray, change: str, strength: float, rng: np.random.Generator, face: float
+) -> FloatArray:
+    """Return linear light (H, W, 3) with noise, less or more of it, or from one side."""
+    if change == "noise":
+        return light + rng.normal(0, 0.005 + 0.2 * strength, light.shape).astype(np.float32)
+    if change == "dark":
+        light = light * 10 ** (-0.2 - 2.3 * strength)
+        return light + rng.normal(0, 0.002, light.shape).astype(np.float32)
+    if change == "bright":
+        return light * 10 ** (0.1 + 1.4 * strength)
+    width = light.shape[1]
+    ramp = np.linspace(-1, 1, width, dtype=np.float32) * width / face * rng.choice([-1, 1])
+    least = 10 ** (-3 * strength)
+    side = 1 / (1 + np.exp(-8 * ramp)) * (1 - least) + least
+    return np.asarray(light * side[None, :, None].astype(np.float32), np.float32)
+
+
+def _covered(
+    image: UInt8Array, strength: float, rng: np.random.Generator, face: float
+) -> UInt8Array:
+    height, width = image.shape[:2]
+    centre = (np.array([width, height]) / 2 + rng.uniform(-0.3, 0.3, 2) * face).astype(int)
+    axes = (face * (0.1 + 0.35 * strength) * rng.uniform(0.7, 1.3, 2)).astype(int)
+    colour = rng.integers(0, 256, 3).tolist()
+    angle = float(rng.uniform(0, 180))
+    out = image.copy()
+    cv2.ellipse(out, centre.tolist(), axes.tolist(), angle, 0, 360, colour, -1, cv2.LINE_AA)
+    return out
 
 
 def _smeared(image: UInt8Array, length: float, turn: float) -> UInt8Array:
@@ -199,7 +213,15 @@ def _smeared(image: UInt8Array, length: float, turn: float) -> UInt8Array:
 def any_degradation(
     image: UInt8Array, rng: np.random.Generator, face: float, *, untouched: float = 0.3
 ) -> tuple[UInt8Array, str]:
-    """Return a picture after one or two random changes, or as it is, and what was done."""
+    """Return a picture after one or two random changes, or as it is, and what was done.
+
+    Parameters
+    ----------
+    image, rng, face
+        As in :func:`degraded`; the picture may come back smaller.
+    untouched
+        Probability of no change.
+    """
     if rng.random() < untouched:
         return image, "none"
     count = 1 + int(rng.random() < 0.25)

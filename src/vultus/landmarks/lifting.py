@@ -117,10 +117,7 @@ def lift_folder(
     DatasetError
         If there are no such faces, they were lifted before, or the output folder is not empty.
     """
-    if is_lifted(root):
-        raise DatasetError(f"{root}: its points are projected already, see {root / _ABOUT}")
-    if out.exists() and any(out.iterdir()):
-        raise DatasetError(f"{out} is not empty: name a new folder for the annotations")
+    _check_folders(root, out)
     base, records = _records(root, part)
     spaces: list[list[object]] = []
     shares = []
@@ -151,6 +148,13 @@ def lift_folder(
     }
     (out / _ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     return found
+
+
+def _check_folders(root: Path, out: Path) -> None:
+    if is_lifted(root):
+        raise DatasetError(f"{root}: its points are projected already, see {root / _ABOUT}")
+    if out.exists() and any(out.iterdir()):
+        raise DatasetError(f"{out} is not empty: name a new folder for the annotations")
 
 
 def is_lifted(root: Path) -> bool:
