@@ -70,6 +70,13 @@ def test_refuses(recipe: Path, overrides: list[str], words: list[str]) -> None:
         assert word in str(error.value)
 
 
+def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "größe.yaml"
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"größe\.yaml: not UTF-8"):
+        load_recipe(file)
+
+
 def test_missing_keys_are_all_named(tmp_path: Path) -> None:
     file = tmp_path / "empty.yaml"
     file.write_text("system: toy_system:Toy\n")
@@ -100,3 +107,15 @@ def test_every_recipe_of_the_repository_fits_its_system() -> None:
             assert file.stem == slug or file.stem.startswith(f"{slug}-")
             assert (folder / f"{slug}.yaml").exists()
             assert isinstance(loaded.recipe, Recipe)
+
+
+def test_every_variant_fits_a_system_and_has_a_debug_run() -> None:
+    folder = Path(__file__).resolve().parents[2] / "recipes"
+    variants = sorted(folder.glob("*/**/*.yaml"))
+    assert variants
+    for file in variants:
+        for debug in (False, True):
+            loaded = load_recipe(file, debug=debug)
+            assert isinstance(loaded.recipe, Recipe)
+            if debug:
+                assert loaded.recipe.steps <= 10, f"{file}: a debug run takes seconds"

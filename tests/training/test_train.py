@@ -6,6 +6,7 @@ import json
 import math
 import multiprocessing
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,23 @@ def test_six_steps_equal_three_a_kill_and_three_more(tmp_path: Path) -> None:
     for name in ("first", "class", "radius", "lr"):
         assert column(resumed.out, name) == column(whole.out, name)
     assert len(column(whole.out, "first")) == 6
+
+
+def test_an_interrupted_run_stops_says_so_and_goes_on(tmp_path: Path) -> None:
+    whole = run(tmp_path / "whole")
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", config={"interrupt_at": 4})
+    assert signal.getsignal(signal.SIGINT) is handler, "a second interrupt must work as well"
+    assert not (tmp_path / "cut" / "result.json").exists()
+    with pytest.raises(TrainingError, match=r"not finished.*--resume.*step-00000003"):
+        export(tmp_path / "cut", tmp_path / "cut.onnx")
+    state = tmp_path / "cut" / "checkpoints" / "step-00000003" / "state.json"
+    values = json.loads(state.read_text())
+    values["recipe"]["config"] = {}
+    state.write_text(json.dumps(values))
+    resumed = run(tmp_path / "cut", resume=True)
+    assert files(resumed.checkpoint) == files(whole.checkpoint)
 
 
 def test_resume_of_a_finished_run_changes_nothing(tmp_path: Path) -> None:
@@ -250,6 +268,11 @@ def test_export_uses_the_average_and_writes_a_manifest_entry(tmp_path: Path) -> 
     np.testing.assert_allclose(found, expected, atol=1e-5)
     with pytest.raises(ConfigError, match="classes"):
         export(tmp_path / "run", tmp_path / "x.onnx", network="radius")
+    with pytest.raises(ConfigError, match=r"ending in \.onnx"):
+        export(tmp_path / "run", tmp_path)
+    (tmp_path / "run" / "result.json").write_text("{")
+    with pytest.raises(TrainingError, match=r"result\.json: is damaged"):
+        export(tmp_path / "run", tmp_path / "x.onnx")
 
 
 def test_average_by_hand() -> None:
@@ -303,6 +326,12 @@ def test_a_folder_holds_one_run(tmp_path: Path) -> None:
         run(tmp_path, steps=3)
     with pytest.raises(TrainingError, match=r"another recipe.*'seed'"):
         run(tmp_path, steps=3, seed=5, resume=True)
+
+
+def test_a_run_needs_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TrainingError, match="cannot be made a folder"):
+        run(tmp_path / "file")
 
 
 def test_damaged_checkpoint(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ class ToySettings:
     noise: float = 0.3
     dropout: float = 0.2
     kill_at: int | None = None
+    interrupt_at: int | None = None
     adversary: bool = False
     slow_head: float = 1.0
     sharded: bool = False
@@ -87,6 +88,8 @@ class ToyLearner(Learner):
     def losses(self, batch: Mapping[str, Any], progress: Progress, player: str) -> Losses:
         if progress.step == self.config.kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
+        if progress.step == self.config.interrupt_at:
+            signal.raise_signal(signal.SIGINT)
         if player == "critic":
             x = batch["labels"]["x"]
             return Losses({"critic": (self.critic(x) - 1).square().mean()})

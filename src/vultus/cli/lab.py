@@ -58,15 +58,19 @@ def train(
     from vultus.training import train as run
 
     path = _recipe(recipe)
-    result = run(
-        path,
-        overrides or (),
-        debug=debug,
-        out=out or Path("runs") / path.stem,
-        resume=resume,
-        devices=devices,
-        accelerator=_accelerator(accelerator),
-    )
+    folder = out or Path("runs") / path.stem
+    try:
+        result = run(
+            path,
+            overrides or (),
+            debug=debug,
+            out=folder,
+            resume=resume,
+            devices=devices,
+            accelerator=_accelerator(accelerator),
+        )
+    except KeyboardInterrupt:
+        fail(f"{folder}: interrupted; the same command with --resume goes on", code=1)
     if json:
         print_json(asdict(result) | {"out": str(result.out), "checkpoint": str(result.checkpoint)})
         return
@@ -152,14 +156,16 @@ def reproduce(
 
 def _recipe(name: str) -> Path:
     given = Path(name)
-    if given.suffix in (".yaml", ".yml") or given.exists():
+    if given.suffix in (".yaml", ".yml") or given.is_file():
         return given
     from vultus.reproduction.runner import repository
 
     path = repository() / "recipes" / f"{name}.yaml"
     if not path.exists():
-        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
-        fail(f"no recipe {name!r} in {path.parent}; known: {known}")
+        folder = repository() / "recipes"
+        places = (p.relative_to(folder).with_suffix("") for p in folder.rglob("*.yaml"))
+        known = ", ".join(sorted(place.as_posix() for place in places))
+        fail(f"no recipe {name!r} in {folder}; known: {known}")
     return path
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vultus.errors import ConfigError
+from vultus.errors import ConfigError, TrainingError
 from vultus.nets.onnx import Parity, export_onnx
+from vultus.training.checkpoints import checkpoint_folders
 from vultus.training.run import load_checkpoint
 
 
@@ -63,13 +64,17 @@ def export(
     Raises
     ------
     ConfigError
-        If the system ships no network, or several and none was named.
+        If ``out`` is no .onnx file, or the system ships no network, or several and none was named.
     TrainingError
         If the checkpoint is damaged or the export differs from the network.
     """
     folder, path = chosen_checkpoint(Path(checkpoint)), Path(out)
+    if path.suffix.lower() != ".onnx":
+        raise ConfigError(f"{path}: name the file to write, ending in .onnx")
     system, learner, state = load_checkpoint(folder)
     networks = system.export(learner)
+    if not networks:
+        raise ConfigError(f"{folder}: {state['recipe']['system']} ships no network")
     name = network or (next(iter(networks)) if len(networks) == 1 else "")
     if name not in networks:
         raise ConfigError(f"{folder}: choose a network to export, one of {sorted(networks)}")
@@ -94,9 +99,18 @@ def export(
 def chosen_checkpoint(folder: Path) -> Path:
     """Return the checkpoint that a run chose, or the folder itself where it is one."""
     result = folder / "result.json"
-    if not result.exists():
-        return folder
-    return folder / str(json.loads(result.read_text(encoding="utf-8"))["checkpoint"])
+    if result.exists():
+        try:
+            return folder / str(json.loads(result.read_text(encoding="utf-8"))["checkpoint"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise TrainingError(f"{result}: is damaged: name a checkpoint's folder") from error
+    unfinished = checkpoint_folders(folder)
+    if unfinished:
+        raise TrainingError(
+            f"{folder}: this run is not finished: go on with it (--resume), or name one of its "
+            f"checkpoints, such as {unfinished[-1]}"
+        )
+    return folder
 
 
 def _entry(

@@ -6,8 +6,10 @@ import json
 import logging
 import os
 import random
+import signal
 import socket
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -104,6 +106,8 @@ def train(
         If the recipe does not fit.
     TrainingError
         If ``out`` holds another run, or the loss is no longer finite.
+    KeyboardInterrupt
+        If the run was interrupted; its checkpoints stay, and ``resume`` goes on from the newest.
     """
     loaded = recipe
     if not isinstance(loaded, LoadedRecipe):
@@ -161,7 +165,12 @@ def _check(loaded: LoadedRecipe, devices: int, accelerator: Accelerator) -> None
 
 
 def _starting_point(out: Path, loaded: LoadedRecipe, resume: bool) -> Path | None:
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(
+            f"{out}: cannot be made a folder for the run: {error.strerror}; choose another"
+        ) from error
     known = checkpoints.checkpoint_folders(out)
     if not resume and (known or (out / "result.json").exists()):
         raise TrainingError(f"{out}: holds a run already; resume it or choose another folder")
@@ -227,7 +236,8 @@ def _train(loaded: LoadedRecipe, options: _Options) -> None:
         trainer.callbacks.append(keeper)  # type: ignore[attr-defined]
         began = time.perf_counter()
         if len(batches):
-            trainer.fit(module, batches)
+            with _interruptible(trainer):
+                trainer.fit(module, batches)
         seconds = time.perf_counter() - began
     if trainer.is_global_zero:
         _finish(options.out, keeper, state, seconds)
@@ -327,6 +337,20 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@contextmanager
+def _interruptible(trainer: pl.Trainer) -> Iterator[None]:
+    """Let an interrupt through: Lightning turns it into an exit, and ignores all later ones."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from None
 
 
 @contextmanager
