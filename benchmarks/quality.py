@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from quality_curves import HEADS, curves, world
+from quality_curves import HEADS, curves, data_folder, portrait_files, world
 from vultus.analysis import Analyzer
 from vultus.datasets.lfw import read_lfw_pairs
 from vultus.datasets.points import read_aflw2000
@@ -69,7 +68,7 @@ def pose(people: int, analyzer: Analyzer) -> dict[str, Any]:
             ).to_dict(),
             "NME of 68 points, yaw under 30": float(gap[near].mean()),
         }
-    root = Path(os.environ.get("VULTUS_DATA", "../shared/data"))
+    root = data_folder()
     if (root / "aflw2000_16").is_dir():
         out["aflw2000, 16 faces"] = _photographs(
             [(r.path, r.labels["pose"]) for r in read_aflw2000(root / "aflw2000_16")], analyzer
@@ -123,8 +122,7 @@ def probes(people: int, analyzer: Analyzer, out: Path) -> dict[str, Any]:
     about the 0.045 that two good pictures of a person differ.
     """
     parts = [_rendered(head, people // 2, analyzer, i) for i, head in enumerate(HEADS)]
-    root = Path(os.environ.get("VULTUS_DATA", "../shared/data")) / "congress_portraits"
-    files = sorted(root.rglob("*.jpg"))[::3]
+    files = portrait_files()[::3]
 
     def copies() -> Iterator[np.ndarray]:
         for i, file in enumerate(files):
@@ -201,7 +199,7 @@ def _labelled(
 
 def gate(people: int, analyzer: Analyzer) -> dict[str, Any]:
     """Return rates before and after gates on LFW View 1 pairs, as they are and worsened."""
-    root = Path(os.environ.get("VULTUS_DATA", "../shared/data")) / "lfw_view1"
+    root = data_folder() / "lfw_view1"
     out: dict[str, Any] = {}
     for view, count in (("dev-train", 200), ("dev-test", 250)):
         pairs = [pair for pair in read_lfw_pairs(root, view) if pair.same][:count]

@@ -54,7 +54,7 @@ def world(head: str, people: int, **changes: Any) -> World:
 
 
 def sets(people: int) -> Iterator[tuple[str, np.ndarray, Any]]:
-    """Yield pictures with the name of their set and their labels."""
+    """Yield the name of a set, a picture, uint8 (H, W, 3), of it, and its labels."""
     for head in HEADS:
         free = world(head, people)
         for i in range(people):
@@ -174,7 +174,7 @@ def visible(crops: np.ndarray, people: np.ndarray) -> dict[str, Any]:
 
 
 def painted(crop: np.ndarray, place: tuple[slice, slice], rng: np.random.Generator) -> np.ndarray:
-    """Return a crop with a place and 8 pixels around it painted over."""
+    """Return a crop, uint8 (S, S, 3), with a place and 8 pixels around it painted over."""
     kind = rng.integers(4)
     skin = crop[66:86, 30:54].reshape(-1, 3).mean(0) * rng.uniform(0.7, 1.2)
     colour = (
@@ -194,12 +194,21 @@ def painted(crop: np.ndarray, place: tuple[slice, slice], rng: np.random.Generat
 
 
 def portraits(analyzer: Analyzer, step: int = 3) -> np.ndarray:
-    """Return aligned crops of every third portrait of the US Congress, where the set is there."""
-    root = Path(os.environ.get("VULTUS_DATA", "../shared/data")) / "congress_portraits"
-    files = sorted(root.rglob("*.jpg"))[::step]
+    """Return aligned crops, uint8 (N, 150, 150, 3), of every third portrait, where they are."""
+    files = portrait_files()[::step]
     if not files:
         return np.empty((0, 150, 150, 3), np.uint8)
     return observe(files, analyzer).crops
+
+
+def data_folder() -> Path:
+    """Return the folder that ``VULTUS_DATA`` names."""
+    return Path(os.environ.get("VULTUS_DATA", "../shared/data"))
+
+
+def portrait_files() -> list[Path]:
+    """Return the portraits of the US Congress, in order; none where the set is not there."""
+    return sorted((data_folder() / "congress_portraits").rglob("*.jpg"))
 
 
 def auc(good: np.ndarray, bad: np.ndarray) -> float:
