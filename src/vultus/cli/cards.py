@@ -5,11 +5,14 @@ from __future__ import annotations
 import shlex
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vultus.cli.output import FAILED, JsonOption, fail, note, print_json
+
+if TYPE_CHECKING:
+    from vultus.audit.model_cards import ModelCard, Plan
 
 app = typer.Typer(
     help="Model cards: made from frozen predictions, per group; checked offline.",
@@ -95,17 +98,23 @@ def make(
             resamples=resamples,
             seed=seed,
         )
-        command = shlex.join(["vultus", "cards", "make", description.name])
-        if table is not None:
-            command += f" --table {table.name}"
-        described = cards.read_description(description)
-        made = [cards.make_card(described, table, command=command, plan=plan)]
+        made = [_card_of(description, table, plan)]
     files = [str(cards.save_card(card, out)) for card in made]
     if json:
         print_json(files)
     else:
         for file in files:
             typer.echo(file)
+
+
+def _card_of(description: Path, table: Path | None, plan: Plan) -> ModelCard:
+    from vultus.audit import model_cards as cards
+
+    command = shlex.join(["vultus", "cards", "make", description.name])
+    if table is not None:
+        command += f" --table {table.name}"
+    described = cards.read_description(description)
+    return cards.make_card(described, table, command=command, plan=plan)
 
 
 @app.command()

@@ -23,6 +23,7 @@ from vultus.cli.pictures import make_analyzer
 
 if TYPE_CHECKING:
     from vultus.evaluation import Report
+    from vultus.liveness.predictor import LivenessPredictor
 
 app = typer.Typer(
     help="Measure on a data set, by its protocol, with intervals.",
@@ -226,14 +227,7 @@ def liveness(
     hand features; on real pictures at the packaged threshold, or else that of the development
     people, detection included.
     """
-    from vultus.detection import Detector
-    from vultus.evaluation.liveness import (
-        crop_scorer,
-        development_threshold,
-        evaluate_liveness,
-        evaluate_pictures,
-        pictures_below,
-    )
+    from vultus.evaluation.liveness import development_threshold, evaluate_liveness
     from vultus.liveness.cdcn.presentations import load_presentations
     from vultus.liveness.predictor import LivenessPredictor, LivenessSpec
 
@@ -247,27 +241,50 @@ def liveness(
         reports += evaluate_liveness(drawn, load_presentations(test), predictor)
         if threshold is None:
             threshold = development_threshold(drawn, predictor)
+    real = _real_pictures(bona_fide or [], attacks or [], people)
+    if real and threshold is None:
+        fail(f"{network} has no packaged threshold: give LEARN and --test as well")
+    if real and threshold is not None:
+        reports += _on_pictures(real, predictor, threshold, threads)
+    if not reports:
+        fail("give LEARN with --test, --bona-fide, --attacks or --people")
+    _show(reports, out, svg, json)
+
+
+def _real_pictures(
+    bona_fide: Sequence[Path], attacks: Sequence[Path], people: str | None
+) -> list[tuple[str, list[Any], list[Any]]]:
+    """Return a title, living faces and attacks for each set of pictures that is asked for."""
+    from vultus.evaluation.liveness import pictures_below
+
     real: list[tuple[str, list[Any], list[Any]]] = []
     if bona_fide or attacks:
-        real.append(("pictures", pictures_below(bona_fide or []), pictures_below(attacks or [])))
+        real.append(("pictures", pictures_below(bona_fide), pictures_below(attacks)))
     if people is not None:
         from vultus.datasets.catalogue import read
         from vultus.evaluation.presentations import records_of
 
         shown = [record.source() for record in records_of(read(people), "test")]
         real.append((f"{people}, test people", shown, []))
-    for title, genuine, fake in real:
-        if threshold is None:
-            fail(f"{network} has no packaged threshold: give LEARN and --test as well")
-        score, detector = crop_scorer(predictor), Detector(threads=threads)
-        reports.append(
-            evaluate_pictures(
-                genuine, fake, score, detector, threshold, name=predictor.name, title=title
-            )
+    return real
+
+
+def _on_pictures(
+    real: Sequence[tuple[str, list[Any], list[Any]]],
+    predictor: LivenessPredictor,
+    threshold: float,
+    threads: int | None,
+) -> list[Report]:
+    from vultus.detection import Detector
+    from vultus.evaluation.liveness import crop_scorer, evaluate_pictures
+
+    score, detector = crop_scorer(predictor), Detector(threads=threads)
+    return [
+        evaluate_pictures(
+            genuine, fake, score, detector, threshold, name=predictor.name, title=title
         )
-    if not reports:
-        fail("give LEARN with --test, --bona-fide, --attacks or --people")
-    _show(reports, out, svg, json)
+        for title, genuine, fake in real
+    ]
 
 
 @app.command()

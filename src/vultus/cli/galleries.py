@@ -46,7 +46,7 @@ from vultus.cli.pictures import (
 )
 
 if TYPE_CHECKING:
-    from vultus.people import Clustering
+    from vultus.people import Clustering, SearchThreshold
 
 app = typer.Typer(help="Galleries: people, faces, keys, export and import.", no_args_is_help=True)
 
@@ -156,10 +156,8 @@ def identify(
                 skipped.append((result.source, result.error))
             if json:
                 entry = {"source": result.source, "threshold": limit.to_dict()}
-                outcome: dict[str, Any] = {"faces": [face.to_dict() for face in faces]}
-                if result.error is not None:
-                    outcome = {"error": result.error}
-                print_line(entry | outcome)
+                named = {"faces": [face.to_dict() for face in faces]}
+                print_line(entry | (named if result.error is None else {"error": result.error}))
             rows += [
                 [result.source, i, face.person or face.decision, face.similarity or "",
                  face.refused or ""]
@@ -170,12 +168,15 @@ def identify(
                 draw_analysis(draw / names[path], result, labels)
     if not json:
         table(("picture", "face", "person", "similarity", "why not"), rows)
-        rate = "no measured rate" if limit.fpir is None else f"expected FPIR {limit.fpir:.2g}"
-        typer.echo(
-            f"threshold {limit.value:.3f}: {rate} among {limit.enrolled} templates"
-            + (f", from {limit.calibrated_on}" if limit.calibrated_on else "")
-        )
+        typer.echo(_described(limit))
     _report_skipped(skipped, len(found))
+
+
+def _described(limit: SearchThreshold) -> str:
+    """Return a line that says what a threshold promises, and where it comes from."""
+    rate = "no measured rate" if limit.fpir is None else f"expected FPIR {limit.fpir:.2g}"
+    source = f", from {limit.calibrated_on}" if limit.calibrated_on else ""
+    return f"threshold {limit.value:.3f}: {rate} among {limit.enrolled} templates{source}"
 
 
 def cluster(
