@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from vultus.analysis import Analyzer
+
+# A busy machine makes single examples slow; the time limit of a test guards against hanging.
+settings.register_profile("vultus", deadline=None)
+settings.load_profile("vultus")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

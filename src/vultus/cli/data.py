@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,9 @@ from vultus.cli.output import (
     progress_bar,
     table,
 )
+
+if TYPE_CHECKING:
+    from vultus.datasets import Dataset
 
 app = typer.Typer(
     help="Data sets: which are known, their terms, which are here; none is downloaded. "
@@ -181,6 +184,64 @@ def presentations(
     )
     save_presentations(out, found)
     note(f"{len(found)} presentations, {int(found.live.sum())} of them bona fide: {out}")
+
+
+@app.command()
+def leaks(
+    first: Annotated[
+        str, typer.Argument(help="Key of a set, or KEY:SPLIT for a part.", show_default=False)
+    ],
+    second: Annotated[
+        str, typer.Argument(help="Another, such as a test part.", show_default=False)
+    ],
+    pictures: Annotated[
+        bool,
+        typer.Option(help="Also look for near copies, for which every picture is decoded."),
+    ] = True,
+    root: RootOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Look for people, files and near copies that two sets share; exit code 1 if there are any.
+
+    People are compared by name: both sets must name them alike.
+    """
+    from vultus.datasets.leaks import find_leaks
+
+    one, other = (_part(name, root) for name in (first, second))
+    found = find_leaks(one, other, pictures=pictures)
+    if json:
+        print_json(found.to_dict())
+    else:
+        table(
+            (first, second, ""),
+            [["person", name, ""] for name in found.identities]
+            + [[str(one[i].path), str(other[j].path), "same bytes"] for i, j in found.copies]
+            + [
+                [str(one[i].path), str(other[j].path), f"{bits} of 256 bits differ"]
+                for i, j, bits in found.near_copies
+            ],
+        )
+        note(
+            f"{len(found.identities)} people, {len(found.copies)} copies and "
+            f"{len(found.near_copies)} near copies in both"
+        )
+    if found:
+        raise typer.Exit(1)
+
+
+def _part(name: str, root: Path | None) -> Dataset:
+    """Return a set, or one of its splits as KEY:SPLIT."""
+    from vultus.datasets.catalogue import read
+
+    key, _, split = name.partition(":")
+    data = read(key, root)
+    if not split:
+        return data
+    kept = [i for i, record in enumerate(data) if record.split == split]
+    if not kept:
+        known = ", ".join(sorted({str(record.split) for record in data}))
+        fail(f"{key} has no split {split!r}; splits here: {known}")
+    return data.take(kept)
 
 
 @app.command()
