@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -28,10 +29,23 @@ def test_module_states_claims_about_a_known_system(slug: str) -> None:
     assert all(len(claim.sentence) > 20 for claim in found.claims)
 
 
+@pytest.fixture(scope="module")
+def spent() -> dict[str, float]:
+    """Seconds of processor time of each smoke run."""
+    return {}
+
+
 @pytest.mark.parametrize("slug", SLUGS)
-def test_smoke_run(slug: str) -> None:
+def test_smoke_run(slug: str, spent: dict[str, float]) -> None:
+    begun = time.process_time()
     (outcome,) = reproduce(slug, smoke=True, root=ROOT)
+    spent[slug] = time.process_time() - begun
     assert outcome.file is None
+
+
+def test_all_smoke_runs_together_stay_under_three_minutes(spent: dict[str, float]) -> None:
+    # Processor time, so that a busy machine changes nothing.
+    assert sum(spent.values()) < 180, spent
 
 
 @pytest.mark.parametrize("slug", SLUGS)

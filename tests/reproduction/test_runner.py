@@ -153,6 +153,25 @@ def test_page_shows_claims_intervals_and_verdicts(root: Path) -> None:
     assert "3 seeds" in text
 
 
+def test_page_shows_the_trivial_baseline_where_it_was_measured(root: Path) -> None:
+    reproduce("toy", root=root)
+    assert "trivial baseline" not in render_page(root)
+    file = root / "reproductions" / "toy.py"
+    cues = 'details={"cues": {"hter": 0.3 + 0.01 * seed, "apcer": {"print": 0.2}}}'
+    file.write_text(MODULE.replace('details={"note": [1, 2]}', cues))
+    reproduce("toy", root=root)
+    assert "development people: hter 0.3100." in render_page(root)
+
+
+def test_a_damaged_result_is_named(root: Path) -> None:
+    results = root / "reproductions" / "results"
+    results.mkdir()
+    (results / "toy.json").write_text("{")
+    for act in (lambda: reproduce("toy", root=root), lambda: render_page(root)):
+        with pytest.raises(ConfigError, match=r"toy\.json: is damaged.*remove it"):
+            act()
+
+
 def test_a_bar_in_a_metric_does_not_break_the_table(root: Path) -> None:
     file = root / "reproductions" / "toy.py"
     file.write_text(MODULE.replace('"accuracy"', '"|yaw| > 45"'))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vultus.registry import catalogue
-from vultus.reproduction.runner import repository
+from vultus.reproduction.runner import repository, stored
 
 HEAD = """\
 # Reproductions
@@ -112,8 +111,24 @@ def _section(result: Mapping[str, Any]) -> str:
         f"{len(runs)} seeds, {seconds:.0f} s each, budget `{result['budget']['name']}`, "
         f"{runs[0]['device']}, torch {runs[0]['packages']['torch']}, commit {', '.join(commits)}.",
         "",
+        *_trivial(runs),
     ]
     return "\n".join(lines)
+
+
+def _trivial(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say what five hand features reach on the same data, where a reproduction measured it."""
+    measured = [m["details"]["cues"] for run in runs for m in run["measurements"].values()
+                if "cues" in m["details"]]  # fmt: skip
+    if not measured:
+        return []
+    names = [name for name in ("hter", "acer", "eer", "test_eer") if name in measured[0]]
+    values = ", ".join(f"{name} {_mean([cues[name] for cues in measured])}" for name in names)
+    return [
+        "The trivial baseline, five hand features (`vultus.worlds.fit_cues`) on the same "
+        f"presentations, threshold from the same development people: {values}.",
+        "",
+    ]
 
 
 def _cell(text: str) -> str:
@@ -131,8 +146,4 @@ def _mean(values: list[float]) -> str:
 
 
 def _result(root: Path, slug: str) -> dict[str, Any]:
-    file = root / "reproductions" / "results" / f"{slug}.json"
-    if not file.exists():
-        return {}
-    values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return values
+    return stored(root / "reproductions" / "results" / f"{slug}.json")

@@ -219,11 +219,21 @@ def _write(
     return verdicts
 
 
-def _earlier(file: Path) -> list[dict[str, Any]]:
+def stored(file: Path) -> dict[str, Any]:
+    """Return a results file, empty where there is none; :class:`ConfigError` if it is damaged."""
     if not file.exists():
-        return []
-    values = json.loads(file.read_text(encoding="utf-8"))
-    runs: list[dict[str, Any]] = values["runs"]
+        return {}
+    try:
+        values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(
+            f"{file}: is damaged: take it from the repository again, or remove it ({error})"
+        ) from error
+    return values
+
+
+def _earlier(file: Path) -> list[dict[str, Any]]:
+    runs: list[dict[str, Any]] = stored(file).get("runs", [])
     return runs
 
 
