@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -36,6 +37,7 @@ from vultus.worlds import (
     show,
     swap,
 )
+from vultus.worlds.channels import MASKED
 from vultus.worlds.motion import blinks, drift
 
 BARE = WearSpec(0, 0, 0, 0, 0)
@@ -156,6 +158,29 @@ def test_eye_holes_of_a_mask_stay_warm() -> None:
     assert s.thermal is not None
     eyes = np.isin(s.parts, (Part.LEFT_EYE, Part.RIGHT_EYE))
     assert np.percentile(s.thermal[eyes], 80) > np.median(s.thermal[skin(s)]) + 2
+
+
+@pytest.mark.parametrize("index", [2, 3])
+def test_nothing_glows_around_a_mannequin(index: int) -> None:
+    w = World(WorldSpec(size=112, identities=5, species=("mannequin",), channels=True, wear=BARE))
+    s = w.sample(4, index)
+    assert s.thermal is not None
+    body = np.isfinite(s.depth).astype(np.uint8)
+    edge = (cv2.dilate(body, np.ones((3, 3))) > 0) & (body == 0)
+    warmest = s.thermal[cv2.erode(body, np.ones((7, 7))) > 0].max()
+    assert s.thermal[edge].max() < warmest + 0.4
+
+
+def test_the_room_stays_cool_between_a_mask_and_the_hair() -> None:
+    """Where a mask ends it is no warmer than what lies on its two sides."""
+    w = World(WorldSpec(size=160, identities=5, species=("mask_rigid",), channels=True, wear=BARE))
+    s = w.sample(4, 2)
+    assert s.thermal is not None
+    covered = np.isin(s.parts, MASKED).astype(np.uint8)
+    hair = s.parts == Part.HAIR
+    border = (cv2.dilate(covered, np.ones((3, 3))) > 0) & hair
+    assert border.any()
+    assert np.median(s.thermal[border]) < np.median(s.thermal[hair]) + 0.4
 
 
 def test_cut_outs_show_depth_behind_the_paper() -> None:

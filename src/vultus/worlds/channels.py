@@ -83,6 +83,11 @@ def infrared_atlas(atlas: Atlas, look: Appearance) -> Atlas:
 
 def face_temperature(view: View, room: Room, offset: float, rng: np.random.Generator) -> FloatArray:
     """Return degrees Celsius, float32 (S, S), of a living head in a room."""
+    return _sensor(_surface(view, room, offset, rng), len(view.depth), rng)
+
+
+def _surface(view: View, room: Room, offset: float, rng: np.random.Generator) -> FloatArray:
+    """Return what is warm and how warm, before the optics blur it."""
     size = len(view.depth)
     head = np.isfinite(view.depth)
     warm = PART_TEMPERATURE[view.parts] + np.float32(offset)
@@ -90,8 +95,7 @@ def face_temperature(view: View, room: Room, offset: float, rng: np.random.Gener
     warm = np.where(view.occluded, room.ambient + 3.0, warm)
     warm = _canthi(warm, view, size)
     veins = fractal_noise(rng, (size, size), 7, 3)
-    warm = np.where(head, warm + 0.25 * veins, room.ambient + 0.0)
-    return _sensor(warm, size, rng)
+    return np.asarray(np.where(head, warm + 0.25 * veins, room.ambient + 0.0), np.float32)
 
 
 def masked_temperature(
@@ -103,7 +107,7 @@ def masked_temperature(
     within, a flexible one lies on the skin and follows it, a mannequin stays at room temperature,
     or a little above when it was warmed.
     """
-    living = face_temperature(view, room, offset, rng)
+    living = _surface(view, room, offset, rng)
     size = len(view.depth)
     covered = np.isin(view.parts, MASKED) & ~view.occluded
     share = {"mask_paper": 0.18, "mask_rigid": 0.30, "mask_flexible": 0.72, "mannequin": 0.0}[kind]
@@ -111,8 +115,13 @@ def masked_temperature(
         covered = np.isfinite(view.depth)
         share = float(rng.choice([0.0, rng.uniform(0.1, 0.4)]))
     face = room.ambient + (living - room.ambient) * np.float32(share)
-    flat = cv2.GaussianBlur(face, (0, 0), max(size / 40, 0.5))
-    return np.where(covered, flat, living).astype(np.float32)
+    # The material spreads warmth along itself, and none from what it does not cover.
+    spread = max(size / 40, 0.5)
+    inside = covered.astype(np.float32)
+    total = cv2.GaussianBlur(face * inside, (0, 0), spread)
+    flat = total / np.maximum(cv2.GaussianBlur(inside, (0, 0), spread), 1e-3)
+    # The optics come last: blurred before, the living head would glow around its mask.
+    return _sensor(np.where(covered, flat, living), size, rng)
 
 
 def masked_infrared(view: View, species: str, rng: np.random.Generator) -> FloatArray:

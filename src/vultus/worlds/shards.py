@@ -27,7 +27,7 @@ from vultus.worlds.spec import WorldSpec
 from vultus.worlds.world import World
 
 #: Bumped whenever the pictures or labels of an unchanged spec change.
-VERSION = 1
+VERSION = 2
 
 _MAPS = ("parts", "occluded", "infrared", "thermal")
 
