@@ -145,6 +145,11 @@ def test_two_processes_equal_one_with_class_centres_split_between_them(tmp_path:
     assert files(resumed.checkpoint) == whole
 
 
+def test_an_error_in_one_of_several_processes_comes_out_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^stream 'labels': a batch of 7 cannot be shared"):
+        run(tmp_path, devices=2, config={"batch": 7})
+
+
 def test_accumulation_equals_the_larger_batch_and_workers_change_nothing(tmp_path: Path) -> None:
     # Without noise and dropout two half batches hold the examples of the whole one.
     config = {"noise": 0.0, "dropout": 0.0}

@@ -15,6 +15,8 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,9 +27,10 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing.spawn import ProcessRaisedException, spawn
 
-from vultus.errors import ConfigError, TrainingError
+from vultus import errors
+from vultus.errors import ConfigError, TrainingError, VultusError
 from vultus.nets.learning import Data, TrainableSystem
 from vultus.registry import load_system
 from vultus.settings import plain
@@ -126,10 +129,22 @@ def train(
     elif devices == 1 or "LOCAL_RANK" in os.environ:
         _train(loaded, options)
     else:
-        values = recipe_values(loaded.recipe)
-        arguments = (devices, _free_port(), values, loaded.source, options)
-        spawn(_worker, args=arguments, nprocs=devices)  # type: ignore[no-untyped-call]
+        _spread(loaded, options)
     return read_result(folder)
+
+
+def _spread(loaded: LoadedRecipe, options: _Options) -> None:
+    """Train in several processes; an error made for users comes out of them as it is."""
+    told = get_context("spawn").SimpleQueue()
+    values = recipe_values(loaded.recipe)
+    arguments = (options.devices, _free_port(), values, loaded.source, options, told)
+    try:
+        spawn(_worker, args=arguments, nprocs=options.devices)  # type: ignore[no-untyped-call]
+    except ProcessRaisedException:
+        if told.empty():
+            raise
+        kind, message = told.get()
+        raise getattr(errors, kind)(message) from None
 
 
 def read_result(out: Path) -> TrainingResult:
@@ -196,6 +211,7 @@ def _worker(
     values: Mapping[str, Any],
     source: str,
     options: _Options,
+    told: SimpleQueue[tuple[str, str]],
 ) -> None:
     """Run one process of several, under the variables that torchrun would set."""
     os.environ.update(
@@ -206,7 +222,11 @@ def _worker(
         LOCAL_RANK=str(rank),
         NODE_RANK="0",
     )
-    _train(read_recipe(values, source), options)
+    try:
+        _train(read_recipe(values, source), options)
+    except VultusError as error:
+        told.put((type(error).__name__, str(error)))
+        raise
 
 
 def _train(loaded: LoadedRecipe, options: _Options) -> None:
