@@ -17,6 +17,7 @@ from vultus.evaluation.liveness import (
     development_threshold,
     evaluate_liveness,
     evaluate_pictures,
+    hand_scorer,
 )
 from vultus.evaluation.presentations import SEEN_SPECIES, presentations, records_of, split_of
 from vultus.faces import Face
@@ -140,6 +141,40 @@ def test_a_picture_without_a_face_has_no_response() -> None:
     assert report.figures["area under the ROC curve, face found"].value == pytest.approx(0.25)
     with pytest.raises(DatasetError, match="give pictures"):
         evaluate_pictures([], [], lambda *_: 0.0, OneFace(), 0.5, name="x", title="y")
+
+
+def test_hand_features_stand_beside_real_pictures() -> None:
+    grey, white = (np.full((24, 24, 3), level, np.uint8) for level in (100, 250))
+    hand = (lambda image, face: 1 - float(image.mean()) / 255), 0.5
+    report = evaluate_pictures(
+        [white],
+        [grey],
+        lambda image, face: float(image.mean()) / 255,
+        OneFace(),
+        0.5,
+        name="x",
+        title="pictures",
+        hand=hand,
+    )
+    assert report.figures["BPCER"].value == report.figures["APCER"].value == 0
+    for error in ("BPCER", "APCER"):
+        assert report.figures[f"hand features: {error}"].value == 1
+    alone = evaluate_pictures(
+        [white], [], lambda *_: 1.0, OneFace(), 0.5, name="x", title="pictures"
+    )
+    assert "not measured" in str(alone.facts["hand features"])
+
+
+def test_hand_features_learn_from_the_training_presentations() -> None:
+    class Network(Brightness):
+        def crop(self, image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+            return image[None]
+
+    score, threshold = hand_scorer(learned(), Network())  # type: ignore[arg-type]
+    rows = [(BONA_FIDE, "rendered phone", 165), ("print", "rendered phone", 75)]
+    light, dark = drawn("test", rows).crops(SIZE)[0]
+    face = OneFace().detect(light)[0]
+    assert score(light, face) >= threshold > score(dark, face)
 
 
 def test_nobody_is_in_two_parts() -> None:

@@ -23,6 +23,7 @@ from vultus.cli.pictures import make_analyzer
 
 if TYPE_CHECKING:
     from vultus.evaluation import Report
+    from vultus.evaluation.liveness import Scorer
     from vultus.liveness.predictor import LivenessPredictor
 
 app = typer.Typer(
@@ -225,9 +226,9 @@ def liveness(
 
     APCER of every species, BPCER and ACER at the threshold of the development people, beside five
     hand features; on real pictures at the packaged threshold, or else that of the development
-    people, detection included.
+    people, detection included, beside the hand features where LEARN is given.
     """
-    from vultus.evaluation.liveness import development_threshold, evaluate_liveness
+    from vultus.evaluation.liveness import development_threshold, evaluate_liveness, hand_scorer
     from vultus.liveness.cdcn.presentations import load_presentations
     from vultus.liveness.predictor import LivenessPredictor, LivenessSpec
 
@@ -235,17 +236,18 @@ def liveness(
         fail("measuring on simulated presentations needs both files: LEARN and --test TEST")
     named = LivenessSpec.from_export(network) if network.endswith(".onnx") else network
     predictor = LivenessPredictor(named, provider, threads)
-    reports, threshold = [], predictor.threshold
+    reports, threshold, hand = [], predictor.threshold, None
     if learn is not None and test is not None:
         drawn = load_presentations(learn)
         reports += evaluate_liveness(drawn, load_presentations(test), predictor)
+        hand = hand_scorer(drawn, predictor)
         if threshold is None:
             threshold = development_threshold(drawn, predictor)
     real = _real_pictures(bona_fide or [], attacks or [], people)
     if real and threshold is None:
         fail(f"{network} has no packaged threshold: give LEARN and --test as well")
     if real and threshold is not None:
-        reports += _on_pictures(real, predictor, threshold, threads)
+        reports += _on_pictures(real, predictor, threshold, hand, threads)
     if not reports:
         fail("give LEARN with --test, --bona-fide, --attacks or --people")
     _show(reports, out, svg, json)
@@ -273,6 +275,7 @@ def _on_pictures(
     real: Sequence[tuple[str, list[Any], list[Any]]],
     predictor: LivenessPredictor,
     threshold: float,
+    hand: tuple[Scorer, float] | None,
     threads: int | None,
 ) -> list[Report]:
     from vultus.detection import Detector
@@ -281,7 +284,14 @@ def _on_pictures(
     score, detector = crop_scorer(predictor), Detector(threads=threads)
     return [
         evaluate_pictures(
-            genuine, fake, score, detector, threshold, name=predictor.name, title=title
+            genuine,
+            fake,
+            score,
+            detector,
+            threshold,
+            name=predictor.name,
+            title=title,
+            hand=hand,
         )
         for title, genuine, fake in real
     ]

@@ -6,7 +6,7 @@ and beside every figure stands that of five hand features.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -149,6 +149,7 @@ def evaluate_pictures(
     *,
     name: str,
     title: str,
+    hand: tuple[Scorer, float] | None = None,
 ) -> Report:
     """Measure on real pictures, detection included: a picture without a face has no response.
 
@@ -164,6 +165,9 @@ def evaluate_pictures(
         Chosen elsewhere, never on these pictures.
     name, title
         Of the network, and of what is measured.
+    hand
+        The trivial baseline and its threshold, from :func:`hand_scorer`; the report says where it
+        is missing.
 
     Raises
     ------
@@ -172,26 +176,61 @@ def evaluate_pictures(
     """
     if not bona_fide and not attacks:
         raise DatasetError("give pictures: bona fide, attacks, or both")
+    scorers = [score] if hand is None else [score, hand[0]]
+    found = {
+        kind: np.array([_picture_scores(open_image(s), scorers, detector) for s in sources])
+        for kind, sources in (("bona fide", bona_fide), ("attacks", attacks))
+        if sources
+    }
+    figures = _picture_figures({kind: rows[:, 0] for kind, rows in found.items()}, threshold)
+    for kind, rows in found.items():
+        figures[f"no face found, {kind}"] = rate(rows[:, 0] == -np.inf)
+    facts: dict[str, Any] = {
+        "threshold": threshold,
+        "bona fide": len(bona_fide),
+        "attacks": len(attacks),
+    }
+    if hand is None:
+        facts["hand features"] = "not measured: they learn from the file of training presentations"
+    else:
+        rival = _picture_figures({kind: rows[:, 1] for kind, rows in found.items()}, hand[1])
+        figures |= {f"hand features: {key}": value for key, value in rival.items()}
+    return Report(f"liveness, {title}", {"network": name}, figures, facts)
+
+
+def _picture_figures(found: Mapping[str, Scores], threshold: float) -> dict[str, Estimate]:
+    """Return error rates and ROC area of scores of bona fide pictures and of attacks."""
     figures: dict[str, Estimate] = {}
-    found: dict[str, Scores] = {}
-    for kind, sources, error in (("bona fide", bona_fide, "BPCER"), ("attacks", attacks, "APCER")):
-        if not sources:
-            continue
-        values = np.array([_picture_score(open_image(s), score, detector) for s in sources])
-        answered = values > -np.inf
-        accepted = values >= threshold
-        wrong = ~accepted if error == "BPCER" else accepted
+    for kind, values in found.items():
+        answered, accepted = values > -np.inf, values >= threshold
+        error, wrong = ("BPCER", ~accepted) if kind == "bona fide" else ("APCER", accepted)
         figures[error] = rate(wrong)
         if answered.any():
             figures[f"{error}, face found"] = rate(wrong[answered])
-        figures[f"no face found, {kind}"] = rate(~answered)
-        found[kind] = values[answered]
-    if len(found) == 2 and all(map(len, found.values())):
-        labels = [BONA_FIDE] * len(found["bona fide"]) + ["attack"] * len(found["attacks"])
-        both = Presentations(np.concatenate(list(found.values())), np.array(labels))
+    known = {kind: values[values > -np.inf] for kind, values in found.items()}
+    if len(known) == 2 and all(map(len, known.values())):
+        labels = [BONA_FIDE] * len(known["bona fide"]) + ["attack"] * len(known["attacks"])
+        both = Presentations(np.concatenate(list(known.values())), np.array(labels))
         figures["area under the ROC curve, face found"] = auc(both.comparisons(), RESAMPLING)
-    facts = {"threshold": threshold, "bona fide": len(bona_fide), "attacks": len(attacks)}
-    return Report(f"liveness, {title}", {"network": name}, figures, facts)
+    return figures
+
+
+def hand_scorer(learn: PadCrops, predictor: LivenessPredictor) -> tuple[Scorer, float]:
+    """Return the trivial baseline on the crops that a network sees, and its threshold.
+
+    Five hand features and logistic regression on the training presentations; the threshold is that
+    of the equal error rate on the development people.
+    """
+    train, development = learn.split("train"), learn.split("development")
+    fitted = fit_cues(train.crops(predictor.size)[0], train.live)
+    threshold = threshold_at_eer(
+        _scored(fitted.score(development.crops(predictor.size)[0]), development)
+    )
+
+    def score(image: UInt8Array, face: Face) -> float:
+        return float(fitted.score(predictor.crop(image, face.box[None]))[0])
+
+    return score, threshold
 
 
 def crop_scorer(predictor: LivenessPredictor) -> Scorer:
@@ -210,9 +249,14 @@ def pictures_below(paths: Sequence[Path]) -> list[Path]:
     return find_images(list(paths)) if paths else []
 
 
-def _picture_score(image: UInt8Array, score: Scorer, detector: Detector) -> float:
+def _picture_scores(
+    image: UInt8Array, scorers: Sequence[Scorer], detector: Detector
+) -> list[float]:
     faces = detector.detect(image)
-    return score(image, central(faces, image.shape)) if faces else -np.inf
+    if not faces:
+        return [-np.inf] * len(scorers)
+    face = central(faces, image.shape)
+    return [score(image, face) for score in scorers]
 
 
 def _network(data: PadCrops, predictor: LivenessPredictor) -> Presentations:
