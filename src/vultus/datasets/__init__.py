@@ -1,4 +1,4 @@
-"""Readers of public data set layouts, splits and samplers.
+"""Readers of public data set layouts, and splits.
 
 A reader lists a folder and returns light :class:`Record` objects; no picture is opened before
 somebody asks for it. A folder that does not have the expected layout raises
@@ -20,7 +20,6 @@ module             holds
 ``attacks``        OULU-NPU and Replay-Attack, by protocol
 ``splits``         splits by identity, folds
 ``leaks``          identities, copies and near copies that two sets share
-``samplers``       balanced and P x K batches, resumable
 ``catalogue``      the known sets, their terms, and where they are looked for
 =================  ===============================================================================
 """
