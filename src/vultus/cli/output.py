@@ -22,7 +22,9 @@ ProviderOption = Annotated[
 ]
 DetectorOption = Annotated[
     str | None,
-    typer.Option(help="Which detector: blazeface, dlib-frontal, mos, mos-mesh; blazeface if not given."),
+    typer.Option(
+        help="Which detector: blazeface, dlib-frontal, mos, mos-mesh; blazeface if not given."
+    ),
 ]
 RecognizerOption = Annotated[
     str | None,
