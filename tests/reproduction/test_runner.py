@@ -9,9 +9,10 @@ import pytest
 
 pytest.importorskip("torch")
 
+import vultus
 from vultus.errors import ConfigError
 from vultus.reproduction import render_page, reproduce, systems_table
-from vultus.reproduction.runner import load_reproduction
+from vultus.reproduction.runner import _sources, load_reproduction
 
 MODULE = """
 from pathlib import Path
@@ -185,3 +186,17 @@ def test_table_has_every_system_of_the_catalogue(root: Path) -> None:
     rows = systems_table(root)
     assert [row.slug for row in rows] == list(catalogue())
     assert not any(row.verdicts for row in rows)
+
+
+@pytest.mark.parametrize("slug", ["mos", "rtnet-parsing", "cdcn"])
+def test_a_change_anywhere_in_a_system_of_many_modules_makes_its_seeds_stale(slug: str) -> None:
+    sources = {path.name for path in _sources(load_reproduction(slug))}
+    package = (
+        Path(vultus.__file__).parent
+        / {
+            "mos": "detection/mos",
+            "rtnet-parsing": "parsing/rtnet_parsing",
+            "cdcn": "liveness/cdcn",
+        }[slug]
+    )
+    assert sources == {path.name for path in package.rglob("*.py")} | {f"{slug}.py", f"{slug}.yaml"}

@@ -256,7 +256,9 @@ def _sources(found: Reproduction) -> Iterator[Path]:
         package = Path(__file__).resolve().parents[1]
         place = package.joinpath(*entry.module.split(".")[1:])
         module = place.with_suffix(".py")
-        yield from [module] if module.exists() else sorted(place.rglob("*.py"))
+        # A package may declare its system in a module of it; all of it decides.
+        whole = place.parent if place.name == "system" else place
+        yield from sorted(whole.rglob("*.py")) if whole.is_dir() else [module]
 
 
 def _provenance() -> dict[str, Any]:
