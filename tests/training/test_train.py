@@ -7,6 +7,7 @@ import math
 import multiprocessing
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +76,16 @@ def test_six_steps_equal_three_a_kill_and_three_more(tmp_path: Path) -> None:
     assert len(column(whole.out, "first")) == 6
 
 
-def test_an_interrupted_run_stops_says_so_and_goes_on(tmp_path: Path) -> None:
+@pytest.fixture
+def handler() -> Iterator[Any]:
+    """Python's own handler of interrupts: a shell starts its background jobs without."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupted_run_stops_says_so_and_goes_on(tmp_path: Path, handler: Any) -> None:
     whole = run(tmp_path / "whole")
-    handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "cut", config={"interrupt_at": 4})
     assert signal.getsignal(signal.SIGINT) is handler, "a second interrupt must work as well"
