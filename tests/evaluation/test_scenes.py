@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from vultus.cli.app import app
 from vultus.errors import DatasetError
 from vultus.evaluation.scenes import Scene, evaluate_scenes, scene_figures
 from vultus.faces import Face
@@ -93,3 +96,17 @@ def test_a_report_for_each_detector_on_the_same_pictures(tmp_path: Path) -> None
 def test_other_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"faces\.csv"):
         evaluate_scenes(tmp_path, detectors={})
+
+
+def test_the_command_measures_at_every_threshold_that_is_named(tmp_path: Path) -> None:
+    save_image(tmp_path / "a.png", np.zeros((80, 120, 3), np.uint8))
+    points = ",".join("1" for _ in range(136))
+    names = ",".join(f"x{i},y{i}" for i in range(68))
+    (tmp_path / "faces.csv").write_text(f"image,x0,y0,x1,y1,{names}\na.png,10,10,60,60,{points}\n")
+    words = ["evaluate", "scenes", str(tmp_path), "--detector", "mos", "--json"]
+    done = CliRunner().invoke(app, [*words, "--min-score", "0.5", "--min-score", "0.25"])
+    reports = json.loads(done.stdout)
+    assert [r["protocol"].split(", ")[-1] for r in reports] == ["mos at 0.5", "mos at 0.25"]
+    assert [r["facts"]["threshold"] for r in reports] == [0.5, 0.25]
+    own = json.loads(CliRunner().invoke(app, words).stdout)
+    assert own["facts"]["threshold"] == 0.9

@@ -123,6 +123,14 @@ def test_mirrored_examples_move_the_midline_and_keep_rho() -> None:
     np.testing.assert_array_equal(turned["image"], straight["image"][..., ::-1])
 
 
+def test_without_flips_no_picture_is_mirrored() -> None:
+    settings = config(flip=False)
+    examples = SymFace.data(settings, 0).streams["faces"].examples
+    rows = [examples.example(2, np.random.default_rng(s)) for s in range(16)]
+    assert not any(r["flipped"] for r in rows)
+    np.testing.assert_array_equal(rows[0]["image"], rows[-1]["image"])
+
+
 def test_every_batch_holds_both_groups() -> None:
     settings = config(symmetric=0.25)
     stream = SymFace.data(settings, 0).streams["faces"]

@@ -75,6 +75,10 @@ def scenes(
         list[str] | None,
         typer.Option(help="Detector to measure; repeat for more. blazeface if not given."),
     ] = None,
+    min_score: Annotated[
+        list[float] | None,
+        typer.Option(help="Threshold; repeat for more. Each detector's own if not given."),
+    ] = None,
     judge: Annotated[
         Path | None, typer.Option(help="YuNet as ONNX: finds faces that nobody annotated.")
     ] = None,
@@ -88,7 +92,12 @@ def scenes(
     from vultus.detection import Detector
     from vultus.evaluation.scenes import evaluate_scenes, yunet_judge
 
-    known = {name: Detector(name, provider, threads) for name in detector or ["blazeface"]}
+    scores: list[float | None] = [*min_score] if min_score else [None]
+    known = {
+        name if score is None else f"{name} at {score}": Detector(name, provider, threads, score)
+        for name in detector or ["blazeface"]
+        for score in scores
+    }
     with progress_bar("Looking", None) as step:
         reports = evaluate_scenes(
             root,

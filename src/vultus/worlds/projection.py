@@ -18,6 +18,7 @@ from vultus.errors import ConfigError, DatasetError
 from vultus.worlds.chart import Material
 from vultus.worlds.heads import FloatArray, Head
 from vultus.worlds.noise import linear, srgb
+from vultus.writing import replacing
 
 UInt8Array = NDArray[np.uint8]
 
@@ -313,16 +314,21 @@ def _completed(colour: FloatArray, seen: FloatArray) -> Texture:
 
 
 def save_texture(path: Path, texture: Texture) -> None:
-    """Write a texture as PNG: sRGB colour, the cover as alpha."""
+    """Write a texture as PNG, sRGB colour and the cover as alpha, whole or not at all.
+
+    Raises
+    ------
+    DatasetError
+        If it cannot be encoded.
+    """
     rgba = np.concatenate([srgb(texture.colour), texture.cover[..., None]], 2)
     pixels = np.round(np.clip(rgba, 0, 1) * 255).astype(np.uint8)
     done, data = cv2.imencode(".png", pixels[..., [2, 1, 0, 3]])
     if not done:
         raise DatasetError(f"{path}: cannot be encoded")
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(data.tobytes())
-    part.replace(path)
+    with replacing(path) as part:
+        part.write_bytes(data.tobytes())
 
 
 def load_texture(path: Path, size: int) -> Texture:
